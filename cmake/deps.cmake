@@ -4,7 +4,8 @@ find_package(Threads REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS C)
 find_package(PkgConfig REQUIRED)
 
-foreach(dep zstd:libzstd xxhash:libxxhash isal:libisal zlib:zlib yaml:yaml-0.1 cjson:libcjson)
+foreach(dep zstd:libzstd xxhash:libxxhash isal:libisal zlib:zlib yaml:yaml-0.1 cjson:libcjson
+    crypto:libcrypto)
   string(REPLACE ":" ";" pair ${dep})
   list(GET pair 0 name)
   list(GET pair 1 module)
