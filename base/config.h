@@ -33,6 +33,16 @@ struct sec_key {
     const char *help; /* one line, with unit */
 };
 
+/* One value from its text form, checked against type, range and choices; and back to the text form
+ * that reads back to the same value. Messages name neither key nor place: the caller adds them. A
+ * string's old value is freed; text NULL unsets a string and zeroes anything else. */
+int sec_value_parse(const struct sec_key *key, void *field, const char *text);
+int sec_value_format(const struct sec_key *key, const void *field, struct sec_buf *out);
+/* Index of text in a |-separated list, or -1; and what the key allows ("0 to 1", "a|b"), "" if
+ * anything. */
+int sec_choice_index(const char *choices, const char *text);
+int sec_value_allowed(const struct sec_key *key, struct sec_buf *out);
+
 /* All keys to their defaults (strings are freed first; zero the struct before the first call). */
 int sec_config_defaults(const struct sec_key *schema, void *values);
 

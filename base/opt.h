@@ -34,11 +34,17 @@ struct sec_command {
     int (*run)(const void *opts, char **args, int n);
 };
 
-/* Parse argv[0..argc) into values; positionals are left in args (pointers into argv). Returns 1 when
- * --help was printed to stdout. */
+/* Options every command takes; sec_opt_parse() applies them itself. Ends with {0}. */
+extern const struct sec_opt sec_global_opts[];
+
+/* Parse argv[0..argc) into values (zeroed by the caller before the first call); positionals are
+ * copied to args, which the caller frees. A string option that is not given is its default or "",
+ * never NULL. Returns 1 when --help was printed to stdout. */
 int sec_opt_parse(const struct sec_command *cmd, int argc, char **argv, void *values,
                   struct sec_list *args);
 void sec_opt_free(const struct sec_command *cmd, void *values);
+/* The variable that stands for an option: "seq-len" -> "SECENC_SEQ_LEN", malloc'd. */
+char *sec_opt_env_name(const struct sec_opt *opt);
 int sec_opt_help(const struct sec_command *cmd, struct sec_buf *out);
 
 #endif
