@@ -2,7 +2,7 @@
 
 #include "base/error.h"
 
-#define C struct sec_train_config
+#define C     struct sec_train_config
 #define AT(f) offsetof(C, f)
 
 const struct sec_key sec_train_schema[] = {
@@ -23,14 +23,14 @@ const struct sec_key sec_train_schema[] = {
      "wsd = warm-up, constant, 1-sqrt decay"},
     {"train.warmup", SEC_T_FLOAT, AT(warmup), "0.02", 0, 1e12, NULL,
      "warm-up: below 1 a share of the steps, else a number of steps"},
-    {"train.decay", SEC_T_FLOAT, AT(decay), "0.2", 0, 1, NULL, "wsd: share of the steps that decay"},
+    {"train.decay", SEC_T_FLOAT, AT(decay), "0.2", 0, 1, NULL,
+     "wsd: share of the steps that decay"},
     {"train.adam_beta1", SEC_T_FLOAT, AT(beta1), "0.9", 0, 0.9999, NULL, "AdamW beta 1"},
     {"train.adam_beta2", SEC_T_FLOAT, AT(beta2), "0.98", 0, 0.99999, NULL, "AdamW beta 2"},
     {"train.adam_eps", SEC_T_FLOAT, AT(adam_eps), "1e-6", 1e-16, 1, NULL, "AdamW epsilon"},
     {"train.weight_decay", SEC_T_FLOAT, AT(weight_decay), "0.01", 0, 10, NULL,
      "decoupled weight decay of matrices (not of biases and LayerNorm)"},
-    {"train.clip", SEC_T_FLOAT, AT(clip), "1", 0, 1e9, NULL,
-     "gradient norm to clip at; 0 = never"},
+    {"train.clip", SEC_T_FLOAT, AT(clip), "1", 0, 1e9, NULL, "gradient norm to clip at; 0 = never"},
     {"train.accumulation", SEC_T_INT, AT(accumulation), "1", 1, 65536, NULL,
      "micro-batches of one step"},
 
@@ -46,7 +46,8 @@ const struct sec_key sec_train_schema[] = {
      "share of the predicted tokens that become a random content token; the rest is kept"},
     {"data.whole_field", SEC_T_BOOL, AT(whole_field), "false", 0, 0, NULL,
      "mask whole fields (an address, a path, a word) at once"},
-    {"data.ngram_max", SEC_T_INT, AT(ngram_max), "1", 1, 16, NULL, "longest span to mask, in tokens"},
+    {"data.ngram_max", SEC_T_INT, AT(ngram_max), "1", 1, 16, NULL,
+     "longest span to mask, in tokens"},
     {"data.ring", SEC_T_INT, AT(ring), "4", 1, 4096, NULL, "batches prepared ahead"},
     {"data.threads", SEC_T_INT, AT(loader_threads), "1", 1, 256, NULL, "threads of the loader"},
     {"data.on_error", SEC_T_ENUM, AT(on_error), "abort", 0, 0, "abort|substitute",
@@ -73,10 +74,11 @@ int sec_train_config_check(const struct sec_train_config *c)
                         "the first or raise the second",
                         (long long)c->seq_len, (long long)c->model.max_position_embeddings);
     if (c->batch_tokens < c->seq_len)
-        return sec_fail(SEC_ECONFIG,
-                        "data.batch_tokens = %lld does not hold one sequence of data.seq_len = %lld: "
-                        "raise the first to at least %lld",
-                        (long long)c->batch_tokens, (long long)c->seq_len, (long long)c->seq_len);
+        return sec_fail(
+            SEC_ECONFIG,
+            "data.batch_tokens = %lld does not hold one sequence of data.seq_len = %lld: "
+            "raise the first to at least %lld",
+            (long long)c->batch_tokens, (long long)c->seq_len, (long long)c->seq_len);
     if (c->mask_share + c->random_share > 1)
         return sec_fail(SEC_ECONFIG,
                         "data.mask_share %g + data.random_share %g is above 1: lower one of them",

@@ -5,8 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Tensors lie in order of offset; a range runs to the start of the next kind, so the zero gaps between
- * tensors are covered (their gradients are zero, so they stay zero). */
+/* Tensors lie in order of offset; a range runs to the start of the next kind, so the zero gaps
+ * between tensors are covered (their gradients are zero, so they stay zero). */
 static int build_ranges(const struct sec_params *p, struct sec_optimizer *o)
 {
     o->range = calloc((size_t)p->n, sizeof *o->range);
@@ -18,8 +18,8 @@ static int build_ranges(const struct sec_params *p, struct sec_optimizer *o)
         if (last && last->decay == p->v[i].decay)
             last->count = end - last->offset;
         else
-            o->range[o->n_ranges++] = (struct sec_decay_range){
-                p->v[i].offset, end - p->v[i].offset, p->v[i].decay};
+            o->range[o->n_ranges++] =
+                (struct sec_decay_range){p->v[i].offset, end - p->v[i].offset, p->v[i].decay};
     }
     return 0;
 }
@@ -77,7 +77,8 @@ int sec_optimizer_apply(struct sec_optimizer *o, const struct sec_optimizer_step
             .m = (char *)o->m + at,
             .v = (char *)o->v + at,
             .grad = (char *)m->grad + at,
-            .copy = copy ? (char *)m->compute + (size_t)r->offset * sec_dtype_size(m->opt.act) : NULL,
+            .copy =
+                copy ? (char *)m->compute + (size_t)r->offset * sec_dtype_size(m->opt.act) : NULL,
             .lr = s->lr,
             .beta1 = s->beta1,
             .beta2 = s->beta2,

@@ -12,7 +12,7 @@ struct sec_optimizer {
     struct sec_decay_range {
         int64_t offset, count;
         bool decay;
-    } *range; /* adjacent tensors of one kind joined */
+    } * range; /* adjacent tensors of one kind joined */
     int n_ranges;
 };
 
@@ -20,13 +20,14 @@ int sec_optimizer_create(struct sec_model *m, struct sec_optimizer *o);
 void sec_optimizer_free(struct sec_optimizer *o);
 
 struct sec_optimizer_step {
-    int64_t t;          /* update number, from 1 */
+    int64_t t; /* update number, from 1 */
     double lr;
-    double grad_scale;  /* gradients are multiplied by it first: 1 / masked tokens of the step */
+    double grad_scale; /* gradients are multiplied by it first: 1 / masked tokens of the step */
     double beta1, beta2, eps, weight_decay, clip;
 };
-/* Norm of the scaled gradient to *norm. A non-finite norm leaves all state untouched and returns 0 with
- * *applied false. Clipping as torch.nn.utils.clip_grad_norm_: factor clip / (norm + 1e-6), at most 1. */
+/* Norm of the scaled gradient to *norm. A non-finite norm leaves all state untouched and returns 0
+ * with *applied false. Clipping as torch.nn.utils.clip_grad_norm_: factor clip / (norm + 1e-6), at
+ * most 1. */
 int sec_optimizer_apply(struct sec_optimizer *o, const struct sec_optimizer_step *s, double *norm,
                         bool *applied);
 
