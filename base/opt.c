@@ -120,11 +120,13 @@ static int set_from_env(struct parse *p, const struct sec_opt *opt)
     return rc;
 }
 
-static int unknown_option(const struct sec_command *cmd, const char *shown, const char *name)
+int sec_opt_unknown(const struct sec_command *cmd, const char *shown)
 {
     const char *names[128];
-    size_t n = 0;
-    for (const struct sec_opt *o = cmd->opts; o && o->name && n < 120; o++)
+    size_t n = 0, dashes = strspn(shown, "-");
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(shown + dashes, "="), shown + dashes);
+    for (const struct sec_opt *o = cmd ? cmd->opts : NULL; o && o->name && n < 120; o++)
         names[n++] = o->name;
     for (const struct sec_opt *o = sec_global_opts; o->name; o++)
         names[n++] = o->name;
@@ -132,7 +134,8 @@ static int unknown_option(const struct sec_command *cmd, const char *shown, cons
     const char *near = sec_nearest(name, names, n);
     if (near)
         return sec_fail(SEC_EUSAGE, "unknown option '%s'; did you mean '--%s'?", shown, near);
-    return sec_fail(SEC_EUSAGE, "unknown option '%s'; see secenc %s --help", shown, cmd->name);
+    return sec_fail(SEC_EUSAGE, "unknown option '%s'; see secenc %s%s--help", shown,
+                    cmd ? cmd->name : "", cmd ? " " : "");
 }
 
 static int apply(struct parse *p, const struct sec_opt *opt, const char *text)
@@ -164,12 +167,8 @@ static int take_long(struct parse *p, char **argv, int argc, int *i)
             return apply(p, opt, "false");
         opt = NULL;
     }
-    if (!opt) {
-        char *bare = strndup(name, len);
-        int rc = unknown_option(p->cmd, argv[*i], bare ? bare : "");
-        free(bare);
-        return rc;
-    }
+    if (!opt)
+        return sec_opt_unknown(p->cmd, argv[*i]);
     if (!value && opt->type == SEC_T_BOOL)
         value = "true";
     else if (!value && *i + 1 < argc)
@@ -186,7 +185,7 @@ static int take_letters(struct parse *p, char **argv, int argc, int *i)
     for (const char *c = arg + 1; *c; c++) {
         const struct sec_opt *opt = find_letter(p->cmd->opts, *c);
         if (!opt)
-            return unknown_option(p->cmd, arg, arg + 1);
+            return sec_opt_unknown(p->cmd, arg);
         if (opt->type == SEC_T_BOOL) {
             int rc = apply(p, opt, "true");
             if (rc)

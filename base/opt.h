@@ -45,6 +45,9 @@ int sec_opt_parse(const struct sec_command *cmd, int argc, char **argv, void *va
 void sec_opt_free(const struct sec_command *cmd, void *values);
 /* The variable that stands for an option: "seq-len" -> "SECENC_SEQ_LEN", malloc'd. */
 char *sec_opt_env_name(const struct sec_opt *opt);
+/* The failure for an unknown option, with the nearest known one. cmd NULL: only the global ones. */
+int sec_opt_unknown(const struct sec_command *cmd, const char *shown);
+
 int sec_opt_help(const struct sec_command *cmd, struct sec_buf *out);
 
 #endif

@@ -28,7 +28,7 @@ endfunction()
 
 # Warnings, sanitizers and feature macros shared by every target.
 function(sec_compile_options target)
-  target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
+  target_compile_definitions(${target} PRIVATE _GNU_SOURCE SECENC_VERSION="${PROJECT_VERSION}")
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wstrict-prototypes
     -Wmissing-prototypes -Wvla -Wno-unused-parameter -ffp-contract=off)
   if(SECENC_WERROR)

@@ -1,0 +1,16 @@
+/* The table of commands, for main.c's dispatch and for what is generated from it: help, completion,
+ * man page. Constant data; nothing here can fail. */
+#ifndef SEC_TOOLS_COMMANDS_H
+#define SEC_TOOLS_COMMANDS_H
+
+#include "base/opt.h"
+
+struct sec_command_entry {
+    const char *group; /* heading in the list of commands; entries of a group are adjacent */
+    const struct sec_command *command;
+};
+
+extern const struct sec_command_entry sec_commands[];
+extern const size_t sec_n_commands;
+
+#endif
