@@ -173,7 +173,12 @@ struct sec_adamw {
 struct sec_backend {
     const char *name;  /* "ref", "cpu", "cuda" */
     char detail[64];   /* e.g. the instruction set in use */
+    bool host; /* device pointers are host pointers (ref, cpu) */
     void *state;
+
+    /* Measured peak of the arithmetic at this type, FLOP/s of the whole backend; NULL = not known. The
+     * first call measures (about 0.1 s), later ones remember. */
+    double (*peak_flops)(struct sec_backend *b, enum sec_dtype t);
 
     /* Memory, 64-byte aligned (256 on cuda). alloc fails with SEC_ENOMEM / SEC_EDEVICE. */
     int (*alloc)(struct sec_backend *b, size_t bytes, void **out);
