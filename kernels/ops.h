@@ -72,7 +72,8 @@ struct sec_gemm {
     void *aux;                  /* [m,n] c_type, leading dimension ldc */
 };
 
-/* Y = LN(S) * gamma + beta with S = dropout(A) + R, biased variance, statistics over H columns. */
+/* Y = LN(S) * gamma + beta with S = dropout(A) + R, biased variance, statistics over H columns. S is
+ * rounded to act whether or not it is kept, so training and inference agree. */
 struct sec_add_ln {
     int64_t rows, cols; /* contiguous: leading dimension = cols */
     enum sec_dtype act;
