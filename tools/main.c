@@ -15,6 +15,7 @@
 
 /* A new command is one line here: its heading and NAME of its sec_cmd_NAME. */
 #define COMMANDS(COMMAND)                                                                          \
+    COMMAND("Model", pretrain)                                                                     \
     COMMAND("Environment", doctor)                                                                 \
     COMMAND("Environment", completion)                                                             \
     COMMAND("Environment", man)
