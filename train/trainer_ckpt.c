@@ -7,6 +7,7 @@
 #include "model/checkpoint.h"
 #include "train/schedule.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
