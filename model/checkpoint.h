@@ -1,8 +1,8 @@
 /* Checkpoints: the directory is the transaction (training.md).
  *   step-N/rank-0.h5       one dataset a tensor slice (contiguous, no filter), attribute "offset"
  *   step-N/manifest.json   sizes, CRC32C per dataset, config, fingerprints, counters, cursor
- * written as step-N.tmp-<id>/, every file fsynced, the manifest last, then one rename. LATEST is a hint.
- * A checkpoint is whole if its manifest parses and every size and CRC agrees. */
+ * written as step-N.tmp-<id>/, every file fsynced, the manifest last, then one rename. LATEST is a
+ * hint. A checkpoint is whole if its manifest parses and every size and CRC agrees. */
 #ifndef SEC_MODEL_CHECKPOINT_H
 #define SEC_MODEL_CHECKPOINT_H
 
@@ -11,7 +11,8 @@
 #include <cjson/cJSON.h>
 
 /* What is saved: named flat fp32 arenas over one parameter table ("param", "adam_m", "adam_v"), and
- * the caller's JSON object "state" (counters, cursor, ...), plus the model and run configuration. */
+ * the caller's JSON object "state" (counters, cursor, ...), plus the model and run configuration.
+ */
 struct sec_ckpt_arena {
     const char *name;
     float *data; /* [params->total]; read: filled in place */
@@ -22,12 +23,13 @@ struct sec_ckpt_info {
     struct sec_model_config config;
     unsigned heads;
     char tokenizer_fingerprint[65];
-    char *dir; /* of the checkpoint */
+    char *dir;    /* of the checkpoint */
     cJSON *state; /* owned */
 };
 
 int sec_ckpt_save(const char *ckpt_root, const struct sec_ckpt_info *info,
-                  const struct sec_params *params, const struct sec_ckpt_arena *arenas, int n_arenas);
+                  const struct sec_params *params, const struct sec_ckpt_arena *arenas,
+                  int n_arenas);
 
 /* Newest whole checkpoint below root (falls back over damaged ones, each named in a warning);
  * SEC_EDATA if there is none. */
@@ -39,7 +41,8 @@ int sec_ckpt_read(const char *dir, const struct sec_params *params,
                   const struct sec_ckpt_arena *arenas, int n_arenas);
 int sec_ckpt_verify(const char *dir); /* all of it */
 void sec_ckpt_info_free(struct sec_ckpt_info *info);
-/* Keep the newest `keep` whole ones and those whose step is in the list; never removes the newest. */
+/* Keep the newest `keep` whole ones and those whose step is in the list; never removes the newest.
+ */
 int sec_ckpt_retain(const char *ckpt_root, int keep, const int64_t *pinned, int n_pinned);
 
 #endif

@@ -16,49 +16,115 @@ struct sec_model_config {
     double hidden_dropout_prob, attention_probs_dropout_prob;
 };
 
-/* Keys "model.*" with offsets into struct sec_model_config plus base_offset cannot be shared between
- * tables, so the list is a macro: S is the enclosing struct, F the member of this type in it. */
+/* Keys "model.*" with offsets into struct sec_model_config plus base_offset cannot be shared
+ * between tables, so the list is a macro: S is the enclosing struct, F the member of this type in
+ * it. */
 #define SEC_MODEL_KEYS(S, F)                                                                       \
-    {"model.vocab_size", SEC_T_INT, offsetof(S, F.vocab_size), "29952", 6, 65536, NULL,            \
+    {"model.vocab_size",        SEC_T_INT, offsetof(S, F.vocab_size), "29952", 6, 65536, NULL,     \
      "entries of the tokenizer"},                                                                  \
-        {"model.hidden_size", SEC_T_INT, offsetof(S, F.hidden_size), "768", 8, 16384, NULL,        \
+        {"model.hidden_size",   SEC_T_INT, offsetof(S, F.hidden_size), "768", 8, 16384, NULL,      \
          "width of the encoder"},                                                                  \
-        {"model.num_hidden_layers", SEC_T_INT, offsetof(S, F.num_hidden_layers), "12", 1, 1000,    \
-         NULL, "layers"},                                                                          \
-        {"model.num_attention_heads", SEC_T_INT, offsetof(S, F.num_attention_heads), "12", 1, 256, \
-         NULL, "attention heads; must divide hidden_size"},                                        \
-        {"model.intermediate_size", SEC_T_INT, offsetof(S, F.intermediate_size), "3072", 8, 65536, \
-         NULL, "width of the feed-forward layer"},                                                 \
-        {"model.max_position_embeddings", SEC_T_INT, offsetof(S, F.max_position_embeddings),       \
-         "48000", 8, 1048576, NULL, "longest supported input, in tokens"},                         \
-        {"model.max_relative_positions", SEC_T_INT, offsetof(S, F.max_relative_positions), "512",  \
-         4, 1048576, NULL, "distance from which all relative positions are alike, in tokens"},     \
-        {"model.position_buckets", SEC_T_INT, offsetof(S, F.position_buckets), "256", 2, 8192,     \
-         NULL, "relative position buckets a side"},                                                \
-        {"model.conv_kernel_size", SEC_T_INT, offsetof(S, F.conv_kernel_size), "3", 0, 31, NULL,   \
+        {"model.num_hidden_layers",                                                                \
+         SEC_T_INT,                                                                                \
+         offsetof(S, F.num_hidden_layers),                                                         \
+         "12",                                                                                     \
+         1,                                                                                        \
+         1000,                                                                                     \
+         NULL,                                                                                     \
+         "layers"},                                                                                \
+        {"model.num_attention_heads",                                                              \
+         SEC_T_INT,                                                                                \
+         offsetof(S, F.num_attention_heads),                                                       \
+         "12",                                                                                     \
+         1,                                                                                        \
+         256,                                                                                      \
+         NULL,                                                                                     \
+         "attention heads; must divide hidden_size"},                                              \
+        {"model.intermediate_size",                                                                \
+         SEC_T_INT,                                                                                \
+         offsetof(S, F.intermediate_size),                                                         \
+         "3072",                                                                                   \
+         8,                                                                                        \
+         65536,                                                                                    \
+         NULL,                                                                                     \
+         "width of the feed-forward layer"},                                                       \
+        {"model.max_position_embeddings",                                                          \
+         SEC_T_INT,                                                                                \
+         offsetof(S, F.max_position_embeddings),                                                   \
+         "48000",                                                                                  \
+         8,                                                                                        \
+         1048576,                                                                                  \
+         NULL,                                                                                     \
+         "longest supported input, in tokens"},                                                    \
+        {"model.max_relative_positions",                                                           \
+         SEC_T_INT,                                                                                \
+         offsetof(S, F.max_relative_positions),                                                    \
+         "512",                                                                                    \
+         4,                                                                                        \
+         1048576,                                                                                  \
+         NULL,                                                                                     \
+         "distance from which all relative positions are alike, in tokens"},                       \
+        {"model.position_buckets",                                                                 \
+         SEC_T_INT,                                                                                \
+         offsetof(S, F.position_buckets),                                                          \
+         "256",                                                                                    \
+         2,                                                                                        \
+         8192,                                                                                     \
+         NULL,                                                                                     \
+         "relative position buckets a side"},                                                      \
+        {"model.conv_kernel_size",                                                                 \
+         SEC_T_INT,                                                                                \
+         offsetof(S, F.conv_kernel_size),                                                          \
+         "3",                                                                                      \
+         0,                                                                                        \
+         31,                                                                                       \
+         NULL,                                                                                     \
          "width of the convolution after layer 0, odd; 0 = none"},                                 \
-        {"model.layer_norm_eps", SEC_T_FLOAT, offsetof(S, F.layer_norm_eps), "1e-7", 1e-12, 0.1,   \
-         NULL, "epsilon of every LayerNorm"},                                                      \
-        {"model.initializer_range", SEC_T_FLOAT, offsetof(S, F.initializer_range), "0.02", 1e-6,   \
-         1, NULL, "standard deviation of initial weights"},                                        \
-        {"model.hidden_dropout_prob", SEC_T_FLOAT, offsetof(S, F.hidden_dropout_prob), "0", 0,     \
-         0.9, NULL, "dropout of hidden states in training"},                                       \
+        {"model.layer_norm_eps",                                                                   \
+         SEC_T_FLOAT,                                                                              \
+         offsetof(S, F.layer_norm_eps),                                                            \
+         "1e-7",                                                                                   \
+         1e-12,                                                                                    \
+         0.1,                                                                                      \
+         NULL,                                                                                     \
+         "epsilon of every LayerNorm"},                                                            \
+        {"model.initializer_range",                                                                \
+         SEC_T_FLOAT,                                                                              \
+         offsetof(S, F.initializer_range),                                                         \
+         "0.02",                                                                                   \
+         1e-6,                                                                                     \
+         1,                                                                                        \
+         NULL,                                                                                     \
+         "standard deviation of initial weights"},                                                 \
+        {"model.hidden_dropout_prob",                                                              \
+         SEC_T_FLOAT,                                                                              \
+         offsetof(S, F.hidden_dropout_prob),                                                       \
+         "0",                                                                                      \
+         0,                                                                                        \
+         0.9,                                                                                      \
+         NULL,                                                                                     \
+         "dropout of hidden states in training"},                                                  \
     {                                                                                              \
         "model.attention_probs_dropout_prob", SEC_T_FLOAT,                                         \
             offsetof(S, F.attention_probs_dropout_prob), "0", 0, 0.9, NULL,                        \
             "dropout of attention probabilities in training"                                       \
     }
 
-/* Cross-field checks (heads divide hidden, conv odd, mid < mp, ...): SEC_ECONFIG with the numbers. */
+/* Cross-field checks (heads divide hidden, conv odd, mid < mp, ...): SEC_ECONFIG with the numbers.
+ */
 int sec_model_config_check(const struct sec_model_config *c);
 
 /* Parameters of encoder + MLM head by the formula of model.md. */
 int64_t sec_model_config_count(const struct sec_model_config *c);
 
-/* config.json of a Hugging Face DeBERTa-v2 folder, both ways. Reading refuses, by name and value, what
- * this encoder does not do (absolute positions, token types, other activations, ...). */
+/* config.json of a Hugging Face DeBERTa-v2 folder, both ways. Reading refuses, by name and value,
+ * what this encoder does not do (absolute positions, token types, other activations, ...). */
 int sec_model_config_read_hf(const char *path, struct sec_model_config *c);
 int sec_model_config_write_hf(const struct sec_model_config *c, const char *architecture,
                               const char *torch_dtype, const char *path);
+
+/* As _write_hf into memory; num_labels > 0 adds id2label and label2id (LABEL_0 ..). */
+int sec_model_config_hf_text(const struct sec_model_config *c, const char *architecture,
+                             const char *torch_dtype, int num_labels, struct sec_buf *out);
 
 #endif

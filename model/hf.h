@@ -1,5 +1,6 @@
-/* Hugging Face folders: config.json, model.safetensors, tokenizer files. Tensor names as in model.md.
- * Export writes rel_embeddings row 0 := row 1. All files are written durably, config.json last. */
+/* Hugging Face folders: config.json, model.safetensors, tokenizer files. Tensor names as in
+ * model.md. Export writes rel_embeddings row 0 := row 1. All files are written durably, config.json
+ * last. */
 #ifndef SEC_MODEL_HF_H
 #define SEC_MODEL_HF_H
 
@@ -10,7 +11,7 @@ struct sec_st_tensor {
     char name[128];
     int ndim;
     int64_t shape[4];
-    char dtype[8]; /* "F32" */
+    char dtype[8];       /* "F32" */
     uint64_t begin, end; /* bytes in the data part */
 };
 struct sec_safetensors {
@@ -25,8 +26,8 @@ int sec_st_read_f32(const struct sec_safetensors *st, const struct sec_st_tensor
 void sec_st_close(struct sec_safetensors *st);
 int sec_st_write(const char *path, const struct sec_params *p, const float *master, bool bf16);
 
-/* heads chooses the architecture: SEC_HEAD_MLM -> DebertaV2ForMaskedLM, ... tokenizer_dir: folder whose
- * tokenizer files are copied (NULL = none). */
+/* heads chooses the architecture: SEC_HEAD_MLM -> DebertaV2ForMaskedLM, ... tokenizer_dir: folder
+ * whose tokenizer files are copied (NULL = none). */
 int sec_hf_export(const struct sec_model_config *c, const struct sec_params *p, const float *master,
                   const char *tokenizer_dir, const char *torch_dtype, const char *dir);
 

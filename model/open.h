@@ -9,11 +9,11 @@ struct sec_opened {
     struct sec_model_config config;
     unsigned heads; /* what the file has */
     struct sec_params params;
-    float *master;        /* [params.total], malloc'd */
-    char *dir;            /* where the weights were read */
-    char *tokenizer_dir;  /* holds tokenizer.json */
+    float *master;                  /* [params.total], malloc'd */
+    char *dir;                      /* where the weights were read */
+    char *tokenizer_dir;            /* holds tokenizer.json */
     char tokenizer_fingerprint[65]; /* "" if not recorded */
-    int64_t step;         /* -1 for an exported folder */
+    int64_t step;                   /* -1 for an exported folder */
 };
 int sec_model_open(const char *path, struct sec_opened *out);
 void sec_opened_free(struct sec_opened *o);
