@@ -37,6 +37,7 @@ static int host_sync(struct sec_backend *b)
 
 void sec_host_memory(struct sec_backend *b)
 {
+    b->host = true;
     b->alloc = host_alloc;
     b->free = host_free;
     b->upload = host_copy;

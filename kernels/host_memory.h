@@ -4,7 +4,7 @@
 
 #include "kernels/ops.h"
 
-/* Sets alloc, free, upload, download, copy, zero and sync of b. */
+/* Sets host, alloc, free, upload, download, copy, zero and sync of b. */
 void sec_host_memory(struct sec_backend *b);
 
 #endif

@@ -29,6 +29,7 @@ struct sec_cpu_state {
     int threads; /* give to num_threads(); results do not depend on it */
     void *scratch[SEC_SCRATCH_COUNT];
     size_t scratch_size[SEC_SCRATCH_COUNT];
+    double peak[2]; /* measured FLOP/s at F32 and BF16, 0: not yet */
 };
 
 static inline struct sec_cpu_state *sec_cpu_state(struct sec_backend *b)

@@ -68,6 +68,8 @@ V_INLINE void v_store(float *p, vf v)
 }
 V_INLINE vf v_load_n(const float *p, int64_t n)
 {
+    if (__builtin_constant_p(n) && n == SEC_VL)
+        return v_load(p);
 #if SEC_SIMD >= 2
     return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
 #else
@@ -78,6 +80,10 @@ V_INLINE vf v_load_n(const float *p, int64_t n)
 }
 V_INLINE void v_store_n(float *p, vf v, int64_t n)
 {
+    if (__builtin_constant_p(n) && n == SEC_VL) {
+        v_store(p, v);
+        return;
+    }
 #if SEC_SIMD >= 2
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
 #else
@@ -140,6 +146,21 @@ V_INLINE void v_st_n(void *p, int64_t i, vf v, int64_t n, bool bf16)
     else
         v_store_n((float *)p + i, v, n);
 }
+/* Run the statements for i = 0, SEC_VL, ... with n = SEC_VL (a constant, so that the _n forms
+ * become plain accesses), then once for the tail with n < SEC_VL. */
+#define V_LOOP(count, ...)                                                                         \
+    do {                                                                                           \
+        int64_t i = 0;                                                                             \
+        for (; i + SEC_VL <= (count); i += SEC_VL) {                                               \
+            enum { n = SEC_VL };                                                                   \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+        if (i < (count)) {                                                                         \
+            int64_t n = (count)-i;                                                                 \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    } while (0)
+
 /* The value a store would leave behind. */
 V_INLINE vf v_round_to(vf v, bool bf16)
 {
