@@ -84,7 +84,7 @@ static void bash(void)
     fputs("# bash completion for secenc: eval \"$(secenc completion bash)\"\n"
           "_secenc() {\n"
           "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}\n"
-          "    local one=${COMP_WORDS[1]} two=${COMP_WORDS[2]} command words=\n"
+          "    local one=${COMP_WORDS[1]-} two=${COMP_WORDS[2]-} command words=\n"
           "    COMPREPLY=()\n"
           "    if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
           "        COMPREPLY=($(compgen -W '--help --version",
