@@ -22,6 +22,7 @@ struct sec_ckpt_info {
     int64_t step;
     struct sec_model_config config;
     unsigned heads;
+    int num_labels; /* of the classifier; 0 without */
     char tokenizer_fingerprint[65];
     char *dir;    /* of the checkpoint */
     cJSON *state; /* owned */
