@@ -62,6 +62,11 @@ int sec_bpe_trainer_merge(struct sec_bpe_trainer *into, struct sec_bpe_trainer *
     return sec_piece_counts_merge(&into->counts, &from->counts);
 }
 
+uint64_t sec_bpe_trainer_pieces(const struct sec_bpe_trainer *t)
+{
+    return t->counts.n_shorts + t->counts.n_longs;
+}
+
 int sec_bpe_train(struct sec_bpe_trainer *t, struct sec_tokenizer **out)
 {
     return sec_bpe_learn(&t->counts, &t->o, out);

@@ -74,6 +74,7 @@ struct sec_bpe_trainer;
 struct sec_bpe_trainer *sec_bpe_trainer_new(const struct sec_bpe_options *o);
 int sec_bpe_trainer_add(struct sec_bpe_trainer *t, const char *text, size_t n); /* not thread-safe */
 int sec_bpe_trainer_merge(struct sec_bpe_trainer *into, struct sec_bpe_trainer *from);
+uint64_t sec_bpe_trainer_pieces(const struct sec_bpe_trainer *t); /* distinct ones so far */
 int sec_bpe_train(struct sec_bpe_trainer *t, struct sec_tokenizer **out);
 void sec_bpe_trainer_free(struct sec_bpe_trainer *t);
 

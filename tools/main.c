@@ -15,6 +15,10 @@
 
 /* A new command is one line here: its heading and NAME of its sec_cmd_NAME. */
 #define COMMANDS(COMMAND)                                                                          \
+    COMMAND("Tokenizer", tokenizer_train)                                                          \
+    COMMAND("Tokenizer", tokenizer_encode)                                                         \
+    COMMAND("Tokenizer", tokenizer_decode)                                                         \
+    COMMAND("Tokenizer", tokenizer_stats)                                                          \
     COMMAND("Model", pretrain)                                                                     \
     COMMAND("Environment", doctor)                                                                 \
     COMMAND("Environment", completion)                                                             \
