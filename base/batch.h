@@ -1,6 +1,6 @@
-/* A packed batch: what the loader makes and the model consumes. A batch is a flat list of tokens, no
- * pads; sequence s is tokens cu_seqlens[s] .. cu_seqlens[s+1]. The memory belongs to whoever made the
- * batch and stays valid until it is given back. */
+/* A packed batch: what the loader makes and the model consumes. A batch is a flat list of tokens,
+ * no pads; sequence s is tokens cu_seqlens[s] .. cu_seqlens[s+1]. The memory belongs to whoever
+ * made the batch and stays valid until it is given back. */
 #ifndef SEC_BASE_BATCH_H
 #define SEC_BASE_BATCH_H
 
@@ -18,7 +18,7 @@ struct sec_batch {
     const int32_t *masked_rows; /* [M] ascending positions in ids */
     const uint16_t *labels;     /* [M] the original ids there */
     /* Where it came from, for logs, evaluation and the order tests; may be NULL. */
-    const uint64_t *sample_id;  /* [B] global sample index, or document index in evaluation */
+    const uint64_t *sample_id; /* [B] global sample index, or document index in evaluation */
 };
 
 #endif

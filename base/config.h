@@ -2,8 +2,8 @@
  * completion, validation and documentation all come from it.
  *
  * A schema is an array of struct sec_key ending in {0}; a value set is a plain C struct that the
- * offsets point into. Precedence is the caller's order of calls: defaults, file, environment, --set.
- * Unknown key = SEC_ECONFIG naming the file and line and the nearest known key. */
+ * offsets point into. Precedence is the caller's order of calls: defaults, file, environment,
+ * --set. Unknown key = SEC_ECONFIG naming the file and line and the nearest known key. */
 #ifndef SEC_BASE_CONFIG_H
 #define SEC_BASE_CONFIG_H
 

@@ -1,6 +1,6 @@
-/* Errors: every function that can fail returns 0 or a negative SEC_E* code and leaves one message on
- * this thread's error chain. A caller may add context with sec_fail_at() and passes the code on; the
- * CLI prints the chain as one line and exits with sec_exit_code(). Asserts are for bugs only.
+/* Errors: every function that can fail returns 0 or a negative SEC_E* code and leaves one message
+ * on this thread's error chain. A caller may add context with sec_fail_at() and passes the code on;
+ * the CLI prints the chain as one line and exits with sec_exit_code(). Asserts are for bugs only.
  *
  * Threads: the chain is thread-local. A worker that fails copies its message to the thread that
  * reports with sec_error_take() and sec_error_put(). */
@@ -31,7 +31,8 @@ int sec_fail_errno(int err, const char *fmt, ...) __attribute__((format(printf, 
 /* Put context in front of the message on the chain ("context: message"); returns code unchanged. */
 int sec_fail_at(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* The message of the last failure of this thread, "" if there is none. Valid until the next call. */
+/* The message of the last failure of this thread, "" if there is none. Valid until the next call.
+ */
 const char *sec_error(void);
 void sec_error_clear(void);
 

@@ -2,9 +2,9 @@
  *
  * Guarantee of a sec_atomic file: after sec_atomic_commit() returns 0 the new content is on disk
  * under its name, even if power fails; before that, or after sec_atomic_abort(), the old file (or
- * nothing) is there. Calling sequence: open -> write... -> commit | abort. The data is fsynced before
- * the rename (else the name may point at blocks never written) and the directory after it (else the
- * rename itself may be lost).
+ * nothing) is there. Calling sequence: open -> write... -> commit | abort. The data is fsynced
+ * before the rename (else the name may point at blocks never written) and the directory after it
+ * (else the rename itself may be lost).
  *
  * Messages name the file, the byte where it matters, and strerror. */
 #ifndef SEC_BASE_FILE_H
@@ -20,7 +20,8 @@
 int sec_read_file(const char *path, struct sec_buf *out); /* appends; '-' is stdin */
 int sec_write_all(int fd, const void *p, size_t n, const char *name);
 int sec_read_full(int fd, void *p, size_t n, size_t *got, const char *name); /* short only at EOF */
-int sec_pread_full(int fd, void *p, size_t n, uint64_t off, const char *name); /* short = SEC_EDATA */
+int sec_pread_full(int fd, void *p, size_t n, uint64_t off,
+                   const char *name); /* short = SEC_EDATA */
 
 struct sec_atomic {
     int fd;
@@ -34,14 +35,14 @@ int sec_atomic_commit(struct sec_atomic *a); /* on failure: aborted, message set
 void sec_atomic_abort(struct sec_atomic *a); /* harmless after commit */
 int sec_write_file(const char *path, const void *p, size_t n); /* all of the above at once */
 
-int sec_fsync_path(const char *path); /* a file or a directory */
+int sec_fsync_path(const char *path);                     /* a file or a directory */
 int sec_rename_durable(const char *from, const char *to); /* rename + fsync of the parent */
 
 int sec_mkdir_p(const char *path);
 int sec_remove_tree(const char *path); /* missing is fine; never follows links */
 bool sec_exists(const char *path);
 bool sec_is_dir(const char *path);
-int64_t sec_file_size(const char *path); /* -1 if missing */
+int64_t sec_file_size(const char *path);           /* -1 if missing */
 char *sec_path_join(const char *a, const char *b); /* malloc'd */
 const char *sec_basename(const char *path);
 

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/h5_driver.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -108,11 +109,13 @@ int sec_h5_create(const char *path, hid_t *file)
     int rc = sec_h5_init();
     if (rc)
         return rc;
-    if (sec_fault("write"))
-        return sec_fail_errno(errno, "%s: cannot create", path);
     hid_t fapl = access_list();
-    *file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, fapl);
-    if (*file < 0)
+    errno = 0;
+    if (sec_h5_driver_use(fapl) >= 0)
+        *file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, fapl);
+    if (*file < 0 && errno)
+        rc = sec_fail_errno(errno, "%s: cannot create", path);
+    else if (*file < 0)
         rc = h5_fail(SEC_EFAIL, *file, path, "create", NULL);
     H5Pclose(fapl);
     return rc;
@@ -132,11 +135,27 @@ int sec_h5_open(const char *path, hid_t *file)
     return rc;
 }
 
+int sec_h5_check(hid_t file)
+{
+    int error = sec_h5_driver_error(file);
+    if (!error)
+        return 0;
+    char name[512];
+    if (H5Fget_name(file, name, sizeof name) <= 0)
+        snprintf(name, sizeof name, "HDF5 file");
+    return sec_fail_errno(error, "%s: cannot write", name);
+}
+
 int sec_h5_close(hid_t file, const char *path)
 {
     if (file < 0)
         return 0;
-    return H5Fclose(file) < 0 ? h5_fail(SEC_EFAIL, file, path, "close", NULL) : 0;
+    sec_h5_driver_take_closed();
+    herr_t status = H5Fclose(file);
+    int error = sec_h5_driver_take_closed();
+    if (error)
+        return sec_fail_errno(error, "%s: cannot write", path);
+    return status < 0 ? h5_fail(SEC_EFAIL, file, path, "close", NULL) : 0;
 }
 
 static hid_t string_type(void)
@@ -152,21 +171,16 @@ static hid_t string_type(void)
 static int put_attribute(hid_t file, const char *key, hid_t type, const void *value)
 {
     int rc = 0;
-    hid_t space = H5Screate(H5S_SCALAR), attr = H5I_INVALID_HID;
-    if (sec_fault("write")) {
-        rc = sec_fail_errno(errno, "cannot write attribute %s", key);
-        goto fail;
-    }
+    hid_t space = H5Screate(H5S_SCALAR);
     if (H5Aexists(file, key) > 0)
         H5Adelete(file, key);
-    attr = H5Acreate2(file, key, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t attr = H5Acreate2(file, key, type, space, H5P_DEFAULT, H5P_DEFAULT);
     if (attr < 0 || H5Awrite(attr, type, value) < 0)
         rc = h5_fail(SEC_EFAIL, file, NULL, "write attribute", key);
-fail:
     if (attr >= 0)
         H5Aclose(attr);
     H5Sclose(space);
-    return rc;
+    return rc ? rc : sec_h5_check(file);
 }
 
 int sec_h5_put_str(hid_t file, const char *key, const char *value)
@@ -256,19 +270,14 @@ int sec_h5_put_array(hid_t file, const char *name, hid_t type, const void *data,
 {
     int rc = 0;
     hsize_t dims[1] = {n};
-    hid_t space = H5Screate_simple(1, dims, NULL), set = H5I_INVALID_HID;
-    if (sec_fault("write")) {
-        rc = sec_fail_errno(errno, "cannot write dataset %s", name);
-        goto fail;
-    }
-    set = H5Dcreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t space = H5Screate_simple(1, dims, NULL);
+    hid_t set = H5Dcreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     if (set < 0 || (n && H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0))
         rc = h5_fail(SEC_EFAIL, file, NULL, "write dataset", name);
-fail:
-    if (set >= 0 && H5Dclose(set) < 0 && !rc)
-        rc = h5_fail(SEC_EFAIL, file, NULL, "write dataset", name);
+    if (set >= 0)
+        H5Dclose(set);
     H5Sclose(space);
-    return rc;
+    return rc ? rc : sec_h5_check(file);
 }
 
 /* Does every value of the stored type exist in the wanted one? */

@@ -14,6 +14,9 @@ int sec_h5_init(void); /* registers the filter, silences the stack; call before 
 
 int sec_h5_create(const char *path, hid_t *file);
 int sec_h5_open(const char *path, hid_t *file); /* read-only */
+/* A failed write shows here, and in the put functions, and at the latest when the file is closed;
+ * HDF5's own calls succeed even then (h5_driver.h says why). Closing a created file syncs it. */
+int sec_h5_check(hid_t file);
 int sec_h5_close(hid_t file, const char *path);
 
 /* Attributes of the root group. */

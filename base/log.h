@@ -9,10 +9,10 @@ void sec_set_quiet(bool quiet); /* silences info, warnings and progress, not err
 void sec_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void sec_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* Progress: one redrawn line on a terminal, a plain line every ten seconds elsewhere. The text of the
- * line is the caller's; sec_progress() is cheap to call often (it looks at the clock only). */
+/* Progress: one redrawn line on a terminal, a plain line every ten seconds elsewhere. The text of
+ * the line is the caller's; sec_progress() is cheap to call often (it looks at the clock only). */
 void sec_progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-bool sec_progress_due(void); /* true when sec_progress would print: skip costly formatting */
+bool sec_progress_due(void);  /* true when sec_progress would print: skip costly formatting */
 void sec_progress_done(void); /* finish the line, if one is open */
 
 double sec_now(void); /* monotonic seconds */

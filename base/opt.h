@@ -2,7 +2,8 @@
  * --help, completion and man page. Values land in a plain struct through offsets, as in config.h.
  *
  * Accepted: --name value, --name=value, -x value, --flag, --no-flag, "--" ends options. Precedence:
- * command line, environment, default. Unknown options get a nearest-match suggestion (SEC_EUSAGE). */
+ * command line, environment, default. Unknown options get a nearest-match suggestion (SEC_EUSAGE).
+ */
 #ifndef SEC_BASE_OPT_H
 #define SEC_BASE_OPT_H
 
@@ -10,12 +11,12 @@
 #include "base/file.h"
 
 struct sec_opt {
-    const char *name;  /* without dashes: "seq-len" */
-    char letter;       /* 0 = none */
+    const char *name; /* without dashes: "seq-len" */
+    char letter;      /* 0 = none */
     enum sec_type type;
-    bool multi;        /* SEC_T_STRING only: field is a struct sec_list, one entry an occurrence */
+    bool multi; /* SEC_T_STRING only: field is a struct sec_list, one entry an occurrence */
     size_t offset;
-    const char *dflt;  /* NULL: "" or 0 */
+    const char *dflt; /* NULL: "" or 0 */
     double min, max;
     const char *choices;
     const char *metavar;
@@ -23,12 +24,12 @@ struct sec_opt {
 };
 
 struct sec_command {
-    const char *name;     /* "corpus build" */
-    const char *synopsis; /* "IN... -o DIR [options]" */
-    const char *summary;  /* one line for the list of commands */
-    const char *details;  /* paragraph(s) for --help, may be NULL */
-    const struct sec_opt *opts; /* ends with {0}; may be NULL */
-    size_t values_size;         /* size of the option struct */
+    const char *name;             /* "corpus build" */
+    const char *synopsis;         /* "IN... -o DIR [options]" */
+    const char *summary;          /* one line for the list of commands */
+    const char *details;          /* paragraph(s) for --help, may be NULL */
+    const struct sec_opt *opts;   /* ends with {0}; may be NULL */
+    size_t values_size;           /* size of the option struct */
     const struct sec_key *schema; /* configuration keys the command takes with --set, or NULL */
     /* args: positional arguments, n of them. Returns 0 or SEC_E*. */
     int (*run)(const void *opts, char **args, int n);

@@ -28,8 +28,9 @@ char *sec_human_seconds(double s, char *buf);   /* 3h12m */
 /* Candidate with the least edit distance to s, or NULL if none is near enough to suggest. */
 const char *sec_nearest(const char *s, const char *const *candidates, size_t n);
 
-/* Decode one UTF-8 sequence (WHATWG rules: ill-formed input yields U+FFFD for each maximal subpart).
- * Returns the bytes consumed, at least 1; *cp is the code point, *ok says whether it was well-formed. */
+/* Decode one UTF-8 sequence (WHATWG rules: ill-formed input yields U+FFFD for each maximal
+ * subpart). Returns the bytes consumed, at least 1; *cp is the code point, *ok says whether it was
+ * well-formed. */
 size_t sec_utf8_decode(const uint8_t *p, size_t n, uint32_t *cp, bool *ok);
 size_t sec_utf8_encode(uint32_t cp, uint8_t out[4]);
 

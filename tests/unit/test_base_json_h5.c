@@ -6,6 +6,9 @@
 #include "base/rng.h"
 
 #include <math.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void test_json_writer(void **state)
@@ -228,6 +231,80 @@ static void test_h5_damage(void **state)
     scratch_free(dir);
 }
 
+/* A disk that fills up, in a child: limits stay. The failure is a status with the file's name, and
+ * the library goes on working. */
+static int write_on_full_disk(const char *path)
+{
+    static float data[30000];
+    struct rlimit limit = {50000, 50000};
+    hid_t file;
+    signal(SIGXFSZ, SIG_IGN); /* the write fails instead, as on a full disk */
+    setrlimit(RLIMIT_FSIZE, &limit);
+    for (int round = 0; round < 3; round++) {
+        bool seen = false;
+        if (sec_h5_create(path, &file))
+            return 1;
+        for (int i = 0; i < 3; i++) {
+            char name[8];
+            snprintf(name, sizeof name, "d%d", i);
+            int rc = sec_h5_put_array(file, name, H5T_NATIVE_FLOAT, data, 30000);
+            seen |= rc == SEC_EFAIL && strstr(sec_error(), path) != NULL;
+        }
+        if (!seen || sec_h5_close(file, path) != SEC_EFAIL || !strstr(sec_error(), path))
+            return 2;
+    }
+    if (sec_h5_create(path, &file) || sec_h5_put_array(file, "x", H5T_NATIVE_FLOAT, data, 100))
+        return 3;
+    return sec_h5_close(file, path) ? 4 : 0;
+}
+
+/* The k-th write or sync fails, for every k. */
+static int write_with_fault(const char *path)
+{
+    float data[100] = {0};
+    hid_t file;
+    int rc = sec_h5_create(path, &file);
+    if (!rc)
+        rc = sec_h5_put_array(file, "x", H5T_NATIVE_FLOAT, data, 100);
+    if (!rc)
+        rc = sec_h5_put_str(file, "format", "x");
+    int closed = sec_h5_close(file, path);
+    rc = rc ? rc : closed;
+    return !rc ? 0 : strstr(sec_error(), "No space left on device") ? 1 : 2;
+}
+
+static int in_child(int (*fn)(const char *path), const char *path)
+{
+    int status;
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (!child)
+        _exit(fn(path));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+/* First of the tests: its children must be the first to look at SECENC_FAULT, and to start HDF5. */
+static void test_h5_failures(void **state)
+{
+    char *dir = scratch_dir(), *path = sec_path_join(dir, "a.h5"), fault[32];
+    assert_int_equal(in_child(write_on_full_disk, path), 0);
+    for (int i = 0; i < 2; i++) {
+        int status = 1;
+        for (int k = 1; status; k++) {
+            snprintf(fault, sizeof fault, "%s:%d", i ? "fsync" : "write", k);
+            setenv("SECENC_FAULT", fault, 1);
+            status = in_child(write_with_fault, path);
+            if (status != 1 && (status || k == 1))
+                fail_msg("%s: exit status %d", fault, status);
+        }
+    }
+    unsetenv("SECENC_FAULT");
+    free(path);
+    scratch_free(dir);
+}
+
 /* With arguments: one half of the exchange with h5py in tests/parity/test_h5.py. */
 int main(int argc, char **argv)
 {
@@ -243,9 +320,9 @@ int main(int argc, char **argv)
         return sec_h5_close(file, argv[2]) != 0;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json_writer), cmocka_unit_test(test_json_numbers),
-        cmocka_unit_test(test_json_errors), cmocka_unit_test(test_h5),
-        cmocka_unit_test(test_h5_damage),
+        cmocka_unit_test(test_h5_failures),  cmocka_unit_test(test_json_writer),
+        cmocka_unit_test(test_json_numbers), cmocka_unit_test(test_json_errors),
+        cmocka_unit_test(test_h5),           cmocka_unit_test(test_h5_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
