@@ -341,7 +341,11 @@ int sec_tokwriter_close(struct sec_tokwriter *w, struct sec_tokshard_info **shar
         SEC_TRY(sec_buf_printf(&name, "%s-%05zu-of-%05zu.h5", sec_split_names[w->o.split], i,
                                w->n_shards));
         SEC_TRY(sec_buf_printf(&path, "%s/%s", w->o.dir, name.data));
-        SEC_TRY(sec_rename_durable(w->shards[i].path, path.data));
+        rc = sec_rename_durable(w->shards[i].path, path.data);
+        if (rc) {
+            unlink(path.data); /* the rename may have been done and not its fsync */
+            goto fail;
+        }
         free(w->shards[i].path);
         w->shards[i].path = path.data;
         path = (struct sec_buf){0};

@@ -15,6 +15,7 @@
 
 /* A new command is one line here: its heading and NAME of its sec_cmd_NAME. */
 #define COMMANDS(COMMAND)                                                                          \
+    COMMAND("Corpus", corpus_tokenize)                                                             \
     COMMAND("Tokenizer", tokenizer_train)                                                          \
     COMMAND("Tokenizer", tokenizer_encode)                                                         \
     COMMAND("Tokenizer", tokenizer_decode)                                                         \

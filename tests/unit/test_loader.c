@@ -1,0 +1,614 @@
+/* The sample order, packing, the loader and the evaluation loader. */
+#include "token_fixture.h"
+
+#include "base/log.h"
+#include "data/loader.h"
+#include "data/order.h"
+#include "data/tokshard_reader.h"
+
+#include <fcntl.h>
+
+enum { LONGEST = 3000, SEQ_LEN = 128, BUDGET = 1000 };
+/* About 2.6 windows of samples, in several shards. */
+static const uint64_t n_docs[SEC_N_SPLITS] = {15000, 40, 0};
+
+static struct sec_tokenizer *tok;
+static char *dir;
+static struct sec_tokens *tokens;
+
+static int set_up(void **state)
+{
+    sec_set_quiet(true);
+    tok = fixture_tokenizer();
+    dir = fixture_dir("loader");
+    fixture_dataset(dir, tok, n_docs, LONGEST, 1500000);
+    assert_ok(sec_tokens_open(dir, SEC_SPLIT_TRAIN, &tokens));
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    sec_tokens_close(tokens);
+    sec_remove_tree(dir);
+    free(dir);
+    sec_tokenizer_free(tok);
+    return 0;
+}
+
+static struct sec_loader_options options(void)
+{
+    return (struct sec_loader_options){
+        .seed = 11,
+        .seq_len = SEQ_LEN,
+        .batch_tokens = BUDGET,
+        .micro_batches = 2,
+        .world = 1,
+        .ring = 4,
+        .threads = 1,
+        .mask = {.seed = 3, .probability = 0.15, .p_mask = 0.8, .p_random = 0.1, .ngram_max = 1}};
+}
+
+static struct sec_loader *open_loader(const struct sec_loader_options *o,
+                                      const struct sec_loader_state *from)
+{
+    struct sec_loader *l;
+    assert_ok(sec_loader_open(tokens, tok, o, from, &l));
+    return l;
+}
+
+/* ---- order ---- */
+
+static void permutations_are_bijections(void **state)
+{
+    static uint8_t seen[5000];
+    for (uint64_t n = 1; n < 5000; n = n < 70 ? n + 1 : n * 3) {
+        struct sec_perm p;
+        memset(seen, 0, sizeof seen);
+        sec_perm_init(&p, n, 9, n, 0);
+        for (uint64_t i = 0; i < n; i++) {
+            uint64_t v = sec_perm_at(&p, i);
+            assert_true(v < n && !seen[v]);
+            seen[v] = 1;
+        }
+    }
+    struct sec_perm big; /* of more than 2^32: still below n, and not the identity */
+    sec_perm_init(&big, UINT64_C(1) << 40, 1, 2, 0);
+    int moved = 0;
+    for (uint64_t i = 0; i < 1000; i++) {
+        uint64_t v = sec_perm_at(&big, i);
+        assert_true(v < UINT64_C(1) << 40);
+        moved += v != i;
+    }
+    assert_true(moved > 990);
+}
+
+/* Where the first element goes is uniform over keys (chi-square, 7 degrees of freedom). */
+static void permutations_are_uniform(void **state)
+{
+    double seen[8] = {0}, chi2 = 0;
+    for (uint64_t key = 0; key < 8000; key++) {
+        struct sec_perm p;
+        sec_perm_init(&p, 8, key, 0, 0);
+        seen[sec_perm_at(&p, 3)]++;
+    }
+    for (int i = 0; i < 8; i++)
+        chi2 += (seen[i] - 1000) * (seen[i] - 1000) / 1000;
+    assert_true(chi2 < 26); /* p = 0.0005 */
+}
+
+static void every_token_once_an_epoch(void **state)
+{
+    struct sec_loader_options o = options();
+    struct sec_loader *l = open_loader(&o, NULL);
+    uint64_t n_tokens = sec_tokens_info(tokens)->n_tokens, n = sec_order_samples(l), same = 0;
+    uint8_t *seen = malloc(n_tokens);
+    uint64_t *first_of[2] = {malloc(n * 8), malloc(n * 8)};
+    assert_true(seen && first_of[0] && first_of[1]);
+    /* Finding a sample rescans its window, so a stride keeps the second epoch short. */
+    for (uint64_t epoch = 0; epoch < 2; epoch++) {
+        struct sec_order *order;
+        struct sec_perm windows, samples;
+        uint64_t at = 0;
+        assert_ok(sec_order_new(tokens, o.seed, SEQ_LEN, &order));
+        struct sec_piece *pieces = malloc(sec_order_largest(order) * sizeof *pieces);
+        assert_non_null(pieces);
+        memset(seen, 0, n_tokens);
+        sec_order_epoch(order, epoch, &windows);
+        assert_true(sec_order_windows(order) >= 3);
+        for (uint64_t r = 0; r < sec_order_windows(order); r++) {
+            uint64_t w = sec_perm_at(&windows, r);
+            sec_order_pieces(order, w, pieces);
+            sec_order_within(order, epoch, w, &samples);
+            for (uint32_t i = 0; i < sec_order_window_size(order, w); i++, at++) {
+                const struct sec_piece *p = &pieces[sec_perm_at(&samples, i)];
+                uint64_t first, got_first, got_doc;
+                uint32_t len, got_len;
+                sec_tokens_doc(tokens, p->doc, &first, &len, NULL, NULL);
+                assert_true(p->len >= 1 && p->len <= SEQ_LEN - 2 && p->first + p->len <= len);
+                for (uint32_t k = 0; k < p->len; k++)
+                    assert_int_equal(seen[first + p->first + k]++, 0);
+                first_of[epoch][at] = first + p->first;
+                if (at % 997)
+                    continue;
+                assert_ok(sec_order_sample(l, epoch, at, &got_first, &got_len, &got_doc));
+                assert_int_equal(got_first, first + p->first);
+                assert_int_equal(got_len, p->len);
+                assert_int_equal(got_doc, p->doc);
+            }
+        }
+        assert_int_equal(at, n);
+        for (uint64_t t = 0; t < n_tokens; t++)
+            assert_int_equal(seen[t], 1);
+        free(pieces);
+        sec_order_free(order);
+    }
+    for (uint64_t i = 0; i < n; i++)
+        same += first_of[0][i] == first_of[1][i];
+    assert_true(same < n / 1000 + 10);
+    free(seen);
+    free(first_of[0]);
+    free(first_of[1]);
+    sec_loader_close(l);
+}
+
+/* ---- batches ---- */
+
+static uint64_t hash_batch(uint64_t h, const struct sec_batch *b)
+{
+    size_t T = (size_t)b->n_tokens, M = (size_t)b->n_masked;
+    h = sec_hash64(b->ids, T * sizeof *b->ids, h);
+    h = sec_hash64(b->row_key, T * sizeof *b->row_key, h);
+    h = sec_hash64(b->cu_seqlens, ((size_t)b->n_seqs + 1) * sizeof *b->cu_seqlens, h);
+    h = sec_hash64(b->sample_id, (size_t)b->n_seqs * sizeof *b->sample_id, h);
+    h = sec_hash64(b->masked_rows, M * sizeof *b->masked_rows, h);
+    return sec_hash64(b->labels, M * sizeof *b->labels, h);
+}
+
+/* A batch against the order and the documents' known tokens; returns the next sample. */
+static uint64_t check_batch(const struct sec_loader *l, const struct sec_batch *b, uint64_t next)
+{
+    static uint16_t ids[BUDGET];
+    int longest = 0;
+    uint64_t n = sec_order_samples(l), first, doc, doc_first;
+    uint32_t len;
+    assert_true(b->n_tokens <= BUDGET && b->n_seqs > 0);
+    assert_int_equal(b->cu_seqlens[0], 0);
+    assert_int_equal(b->cu_seqlens[b->n_seqs], b->n_tokens);
+    memcpy(ids, b->ids, (size_t)b->n_tokens * sizeof *ids);
+    for (int i = 0; i < b->n_masked; i++) {
+        assert_true(b->masked_rows[i] < b->n_tokens &&
+                    (!i || b->masked_rows[i - 1] < b->masked_rows[i]));
+        assert_int_equal(sec_tokenizer_class(tok, b->labels[i]), SEC_CLASS_CONTENT);
+        ids[b->masked_rows[i]] = b->labels[i];
+    }
+    for (int s = 0; s < b->n_seqs; s++, next++) {
+        int at = b->cu_seqlens[s], size = b->cu_seqlens[s + 1] - at;
+        assert_int_equal(b->sample_id[s], next);
+        assert_ok(sec_order_sample(l, next / n, next % n, &first, &len, &doc));
+        assert_int_equal(size, len + 2);
+        longest = size > longest ? size : longest;
+        sec_tokens_doc(tokens, doc, &doc_first, NULL, NULL, NULL);
+        assert_int_equal(ids[at], SEC_TOK_CLS);
+        assert_int_equal(ids[at + size - 1], SEC_TOK_SEP);
+        for (int i = 0; i < size; i++)
+            assert_int_equal(b->row_key[at + i], next << 16 | (uint64_t)i);
+        for (uint32_t i = 0; i < len; i++)
+            assert_int_equal(
+                ids[at + 1 + (int)i],
+                fixture_id(doc, (uint32_t)(first - doc_first) + i, sec_tokenizer_vocab_size(tok)));
+    }
+    assert_int_equal(b->max_seqlen, longest);
+    assert_ok(sec_order_sample(l, next / n, next % n, &first, &len, &doc));
+    assert_true(b->n_tokens + (int)len + 2 > BUDGET); /* closed by the first that does not fit */
+    return next;
+}
+
+static void batches_follow_the_order(void **state)
+{
+    struct sec_loader_options o = options();
+    struct sec_loader *l = open_loader(&o, NULL);
+    const struct sec_batch *b;
+    struct sec_loader_state s;
+    uint64_t next = 0;
+    for (int i = 0; i < 40; i++) {
+        assert_ok(sec_loader_next(l, &b));
+        next = check_batch(l, b, next);
+        sec_loader_state(l, &s);
+        assert_int_equal(s.step, (i + 1) / 2);
+        if (i % 2)
+            assert_int_equal(s.next, next);
+    }
+    assert_true(sec_loader_wait_seconds(l) >= 0);
+    sec_loader_close(l);
+}
+
+/* Through the end of an epoch and on: ids go on, the state's epoch rises, one batch mixes both. */
+static void rolls_into_the_next_epoch(void **state)
+{
+    struct sec_loader_options o = options();
+    struct sec_loader *l = open_loader(&o, NULL);
+    uint64_t n = sec_order_samples(l), next;
+    struct sec_loader_state s;
+    const struct sec_batch *b;
+    sec_loader_state(l, &s);
+    sec_loader_close(l);
+    s.next = n - 40;
+    l = open_loader(&o, &s);
+    next = s.next;
+    for (int i = 0; i < 12; i++) {
+        assert_ok(sec_loader_next(l, &b));
+        next = check_batch(l, b, next);
+    }
+    assert_true(next > n);
+    sec_loader_state(l, &s);
+    assert_int_equal(s.epoch, 1);
+    assert_int_equal(s.epoch * n + s.next, next);
+    sec_loader_close(l);
+}
+
+static uint64_t run(const struct sec_loader_options *o, const struct sec_loader_state *from,
+                    int n_batches, struct sec_loader_state *end)
+{
+    struct sec_loader *l = open_loader(o, from);
+    const struct sec_batch *b;
+    uint64_t h = 0;
+    for (int i = 0; i < n_batches; i++) {
+        assert_ok(sec_loader_next(l, &b));
+        h = hash_batch(h, b);
+    }
+    if (end)
+        sec_loader_state(l, end);
+    sec_loader_close(l);
+    return h;
+}
+
+static void threads_and_ring_change_nothing(void **state)
+{
+    struct sec_loader_options o = options();
+    const int n = 3000; /* more than one window */
+    uint64_t want = run(&o, NULL, n, NULL);
+    o.threads = 3;
+    o.ring = 2;
+    assert_int_equal(run(&o, NULL, n, NULL), want);
+    o.ring = 9;
+    assert_int_equal(run(&o, NULL, n, NULL), want);
+    o.seed++;
+    assert_int_not_equal(run(&o, NULL, n, NULL), want);
+}
+
+/* Hash of every micro-batch of the global sequence, put together from the ranks' loaders. */
+static void global_sequence(int world, int total, int steps, const struct sec_loader_state *from,
+                            uint64_t *hashes, struct sec_loader_state *end)
+{
+    for (int r = 0; r < world; r++) {
+        struct sec_loader_options o = options();
+        struct sec_loader_state s;
+        o.world = world;
+        o.rank = r;
+        o.micro_batches = total / world;
+        struct sec_loader *l = open_loader(&o, from);
+        for (int i = 0; i < steps; i++)
+            for (int m = 0; m < o.micro_batches; m++) {
+                const struct sec_batch *b;
+                assert_ok(sec_loader_next(l, &b));
+                hashes[i * total + r * o.micro_batches + m] = hash_batch(0, b);
+            }
+        sec_loader_state(l, &s);
+        if (r)
+            assert_memory_equal(&s, end, sizeof s);
+        *end = s;
+        sec_loader_close(l);
+    }
+}
+
+static void ranks_see_one_sequence(void **state)
+{
+    enum { TOTAL = 24, STEPS = 3 };
+    static const int worlds[] = {2, 3, 4, 6, 8};
+    uint64_t want[TOTAL * STEPS], got[TOTAL * STEPS];
+    struct sec_loader_state end, s;
+    global_sequence(1, TOTAL, STEPS, NULL, want, &end);
+    for (size_t i = 0; i < sizeof worlds / sizeof *worlds; i++) {
+        global_sequence(worlds[i], TOTAL, STEPS, NULL, got, &s);
+        assert_memory_equal(got, want, sizeof want);
+        assert_memory_equal(&s, &end, sizeof s);
+    }
+    /* Stop after one step on two ranks, go on with three, then with eight. */
+    struct sec_loader_state one, two;
+    global_sequence(2, TOTAL, 1, NULL, got, &one);
+    global_sequence(3, TOTAL, 1, &one, got + TOTAL, &two);
+    global_sequence(8, TOTAL, 1, &two, got + 2 * TOTAL, &s);
+    assert_memory_equal(got, want, sizeof want);
+    assert_memory_equal(&s, &end, sizeof s);
+}
+
+static void resumes_where_it_stopped(void **state)
+{
+    struct sec_loader_options o = options();
+    struct sec_loader_state mid, end, end2;
+    const int total = 5000; /* well into the third window */
+    uint64_t after = 0;
+    o.micro_batches = 1;
+    struct sec_loader *l = open_loader(&o, NULL);
+    const struct sec_batch *b;
+    for (int i = 0; i < total; i++) {
+        assert_ok(sec_loader_next(l, &b));
+        if (i >= 2000)
+            after = hash_batch(after, b);
+        if (i == 1999)
+            sec_loader_state(l, &mid);
+    }
+    sec_loader_state(l, &end);
+    sec_loader_close(l);
+    assert_int_equal(mid.step, 2000);
+    assert_int_equal(run(&o, &mid, total - 2000, &end2), after);
+    assert_memory_equal(&end, &end2, sizeof end);
+}
+
+static void closes_at_any_time(void **state)
+{
+    struct sec_loader_options o = options();
+    for (int n = 0; n < 20; n++) {
+        const struct sec_batch *b;
+        o.threads = 1 + n % 3;
+        struct sec_loader *l = open_loader(&o, NULL);
+        for (int i = 0; i < n; i++)
+            assert_ok(sec_loader_next(l, &b));
+        sec_loader_close(l);
+    }
+}
+
+static void refuses_what_does_not_fit(void **state)
+{
+    struct sec_loader_options o = options();
+    struct sec_loader_state s;
+    struct sec_loader *l = open_loader(&o, NULL);
+    sec_loader_state(l, &s);
+    sec_loader_close(l);
+    assert_int_equal(sizeof s, 64);
+    uint64_t *checked[] = {&s.fingerprint, &s.seed, &s.seq_len, &s.batch_tokens};
+    for (size_t i = 0; i < 4; i++) {
+        char now[32];
+        snprintf(now, sizeof now, "%llu", (unsigned long long)*checked[i]);
+        *checked[i] += 1;
+        assert_int_equal(sec_loader_open(tokens, tok, &o, &s, &l), SEC_ECONFIG);
+        assert_non_null(strstr(sec_error(), now));
+        *checked[i] -= 1;
+    }
+    s.next = UINT64_MAX;
+    assert_int_equal(sec_loader_open(tokens, tok, &o, &s, &l), SEC_EDATA);
+    o.batch_tokens = SEQ_LEN - 1;
+    assert_int_equal(sec_loader_open(tokens, tok, &o, NULL, &l), SEC_ECONFIG);
+
+    struct sec_bpe_options bo = {.vocab_size = 300, .pretok = SEC_PRETOK_LOG, .threads = 1};
+    struct sec_bpe_trainer *trainer = sec_bpe_trainer_new(&bo);
+    struct sec_tokenizer *other;
+    assert_ok(sec_bpe_trainer_add(trainer, "a b c a b", 9));
+    assert_ok(sec_bpe_train(trainer, &other));
+    sec_bpe_trainer_free(trainer);
+    o = options();
+    assert_int_equal(sec_loader_open(tokens, other, &o, NULL, &l), SEC_ECONFIG);
+    sec_tokenizer_free(other);
+}
+
+/* ---- damage ---- */
+
+/* Flip one bit in the middle of chunk i of the second training shard; calling it again mends it.
+ * The shard's name goes to name[32]. */
+static void flip_chunk(uint64_t i, char *name)
+{
+    struct sec_tokmanifest m;
+    struct sec_tokfile f;
+    uint64_t addr;
+    uint32_t len;
+    uint8_t byte;
+    char path[512];
+    assert_ok(sec_tokmanifest_read(dir, &m));
+    assert_true(m.n_shards > 2 && m.shards[1].split == SEC_SPLIT_TRAIN);
+    snprintf(name, 32, "%s", m.shards[1].path);
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    assert_ok(sec_tokfile_open(path, &m.shards[1], &f));
+    assert_true(i < f.n_chunks);
+    memcpy(&addr, f.chunk_addr + 8 * i, 8);
+    memcpy(&len, f.chunk_len + 4 * i, 4);
+    sec_tokfile_close(&f);
+    sec_tokmanifest_free(&m);
+    int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, &byte, 1, (off_t)(addr + len / 2)), 1);
+    byte ^= 0x10;
+    assert_int_equal(pwrite(fd, &byte, 1, (off_t)(addr + len / 2)), 1);
+    close(fd);
+}
+
+static void damaged_chunk_stops_the_run(void **state)
+{
+    struct sec_loader_options o = options();
+    char shard[32];
+    flip_chunk(2, shard);
+    struct sec_loader *l = open_loader(&o, NULL);
+    const struct sec_batch *b;
+    int rc;
+    do {
+        rc = sec_loader_next(l, &b);
+    } while (!rc);
+    assert_int_equal(rc, SEC_EDATA);
+    assert_non_null(strstr(sec_error(), shard));
+    assert_non_null(strstr(sec_error(), "at byte"));
+    assert_int_equal(sec_loader_next(l, &b), SEC_EDATA); /* and again */
+    sec_loader_close(l);
+    flip_chunk(2, shard);
+}
+
+static int by_value(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Hashes of the contents of all true samples, sorted. */
+static uint64_t *true_samples(size_t *n)
+{
+    struct sec_order *order;
+    static uint16_t ids[SEQ_LEN];
+    assert_ok(sec_order_new(tokens, 1, SEQ_LEN, &order));
+    uint64_t *out = malloc(sec_order_total(order) * sizeof *out);
+    struct sec_piece *pieces = malloc(sec_order_largest(order) * sizeof *pieces);
+    assert_true(out && pieces);
+    *n = 0;
+    for (uint64_t w = 0; w < sec_order_windows(order); w++) {
+        sec_order_pieces(order, w, pieces);
+        for (uint32_t i = 0; i < sec_order_window_size(order, w); i++) {
+            const struct sec_piece *p = &pieces[i];
+            for (uint32_t k = 0; k < p->len; k++)
+                ids[k] = fixture_id(p->doc, p->first + k, sec_tokenizer_vocab_size(tok));
+            out[(*n)++] = sec_hash64(ids, p->len * sizeof *ids, 0);
+        }
+    }
+    qsort(out, *n, sizeof *out, by_value);
+    free(pieces);
+    sec_order_free(order);
+    return out;
+}
+
+static void assert_true_samples(const struct sec_batch *b, const uint64_t *hashes, size_t n)
+{
+    static uint16_t ids[BUDGET];
+    memcpy(ids, b->ids, (size_t)b->n_tokens * sizeof *ids);
+    for (int i = 0; i < b->n_masked; i++)
+        ids[b->masked_rows[i]] = b->labels[i];
+    for (int s = 0; s < b->n_seqs; s++) {
+        size_t at = (size_t)b->cu_seqlens[s] + 1, len = (size_t)b->cu_seqlens[s + 1] - at - 1;
+        uint64_t h = sec_hash64(ids + at, len * sizeof *ids, 0);
+        assert_non_null(bsearch(&h, hashes, n, sizeof h, by_value));
+    }
+}
+
+static void damaged_chunk_is_replaced(void **state)
+{
+    enum { STEPS = 2500, TOTAL = 2 };
+    static uint64_t want[STEPS * TOTAL], got[STEPS * TOTAL];
+    char shard[32];
+    uint64_t count[3] = {0};
+    size_t n_true;
+    uint64_t *hashes = true_samples(&n_true);
+    flip_chunk(2, shard);
+    for (int run_no = 0; run_no < 3; run_no++) { /* one rank; two ranks */
+        struct sec_loader_options o = options();
+        o.substitute = true;
+        o.world = run_no ? 2 : 1;
+        o.rank = run_no == 2;
+        o.threads = 1 + run_no;
+        o.micro_batches = TOTAL / o.world;
+        struct sec_loader *l = open_loader(&o, NULL);
+        uint64_t *out = run_no ? got : want;
+        for (int i = 0; i < STEPS * o.micro_batches; i++) {
+            const struct sec_batch *b;
+            assert_ok(sec_loader_next(l, &b));
+            int k = run_no ? i * TOTAL + o.rank : i;
+            out[k] = hash_batch(0, b);
+            assert_true_samples(b, hashes, n_true);
+        }
+        count[run_no] = sec_loader_substituted(l);
+        sec_loader_close(l);
+    }
+    assert_memory_equal(got, want, sizeof want);
+    assert_true(count[0] > 100);
+    assert_int_equal(count[1], count[0]);
+    assert_int_equal(count[2], count[0]);
+    free(hashes);
+    flip_chunk(2, shard);
+}
+
+/* ---- evaluation ---- */
+
+struct seen {
+    uint64_t doc;
+    uint32_t pos;
+    uint16_t label;
+};
+
+static size_t run_eval(int seq_len, int batch_tokens, uint64_t max_docs, struct seen *out,
+                       size_t cap, uint64_t *n_tokens)
+{
+    struct sec_tokens *t;
+    struct sec_eval_loader *l;
+    const struct sec_batch *b;
+    size_t n = 0;
+    uint64_t doc = 0, next_doc = 0;
+    uint32_t pos = 0;
+    int rc;
+    *n_tokens = 0;
+    assert_ok(sec_tokens_open(dir, SEC_SPLIT_IDTS, &t));
+    assert_ok(sec_eval_loader_open(t, tok, 99, seq_len, batch_tokens, max_docs, &l));
+    while (!(rc = sec_eval_loader_next(l, &b))) {
+        int m = 0;
+        assert_true(b->n_tokens <= batch_tokens && b->max_seqlen <= seq_len);
+        for (int s = 0; s < b->n_seqs; s++) {
+            if (b->sample_id[s] != doc || !*n_tokens) {
+                doc = b->sample_id[s];
+                assert_int_equal(doc, next_doc++);
+                pos = 0;
+            }
+            int start = b->cu_seqlens[s], end = b->cu_seqlens[s + 1];
+            for (; m < b->n_masked && b->masked_rows[m] < end; m++) {
+                assert_true(n < cap);
+                assert_int_equal(b->ids[b->masked_rows[m]], SEC_TOK_MASK);
+                uint32_t at = pos + (uint32_t)(b->masked_rows[m] - start - 1);
+                assert_int_equal(b->labels[m], fixture_id(doc, at, sec_tokenizer_vocab_size(tok)));
+                out[n++] = (struct seen){doc, at, b->labels[m]};
+            }
+            pos += (uint32_t)(end - start - 2);
+            *n_tokens += (uint64_t)(end - start - 2);
+        }
+        assert_int_equal(m, b->n_masked);
+    }
+    assert_int_equal(rc, 1);
+    sec_eval_loader_close(l);
+    sec_tokens_close(t);
+    return n;
+}
+
+static void evaluation_masks_are_fixed(void **state)
+{
+    enum { CAP = 20000 };
+    static struct seen want[CAP], got[CAP];
+    uint64_t n_tokens, n_total;
+    size_t n = run_eval(SEQ_LEN, BUDGET, 0, want, CAP, &n_total), k;
+    uint64_t sum = 0;
+    for (uint64_t d = 0; d < n_docs[SEC_SPLIT_IDTS]; d++)
+        sum += fixture_len(d, LONGEST);
+    assert_int_equal(n_total, sum);
+    assert_true(n > sum / 20 && n < sum / 5);
+    static const int shapes[][2] = {{SEQ_LEN, SEQ_LEN}, {SEQ_LEN, 7777}, {61, 200}, {5000, 5000}};
+    for (size_t i = 0; i < 4; i++) {
+        k = run_eval(shapes[i][0], shapes[i][1], 0, got, CAP, &n_tokens);
+        assert_int_equal(k, n);
+        assert_int_equal(n_tokens, sum);
+        for (size_t j = 0; j < n; j++)
+            assert_true(got[j].doc == want[j].doc && got[j].pos == want[j].pos &&
+                        got[j].label == want[j].label);
+    }
+    k = run_eval(SEQ_LEN, BUDGET, 7, got, CAP, &n_tokens);
+    assert_true(k < n && got[k - 1].doc <= 6);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(permutations_are_bijections),
+        cmocka_unit_test(permutations_are_uniform),
+        cmocka_unit_test(every_token_once_an_epoch),
+        cmocka_unit_test(batches_follow_the_order),
+        cmocka_unit_test(rolls_into_the_next_epoch),
+        cmocka_unit_test(threads_and_ring_change_nothing),
+        cmocka_unit_test(ranks_see_one_sequence),
+        cmocka_unit_test(resumes_where_it_stopped),
+        cmocka_unit_test(closes_at_any_time),
+        cmocka_unit_test(refuses_what_does_not_fit),
+        cmocka_unit_test(damaged_chunk_stops_the_run),
+        cmocka_unit_test(damaged_chunk_is_replaced),
+        cmocka_unit_test(evaluation_masks_are_fixed),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
