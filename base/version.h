@@ -1,5 +1,5 @@
-/* The one place that names the version. */
+/* The version, as CMakeLists.txt names it. */
 #ifndef SEC_BASE_VERSION_H
 #define SEC_BASE_VERSION_H
-#define SEC_VERSION "0.1.0"
+#define SEC_VERSION SECENC_VERSION
 #endif

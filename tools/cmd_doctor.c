@@ -7,6 +7,7 @@
 #include "base/opt.h"
 #include "base/str.h"
 #include "base/thread.h"
+#include "base/version.h"
 
 #include <errno.h>
 #include <isa-l.h>
@@ -132,11 +133,11 @@ static int run(const void *opts, char **args, int n)
         return sec_fail(SEC_EUSAGE, "doctor takes no argument, but got '%s'", args[0]);
     sec_jw_init(&r.writer, &text, true);
     sec_jw_obj(&r.writer);
-    sec_jw_kstr(&r.writer, "secenc", SECENC_VERSION);
+    sec_jw_kstr(&r.writer, "secenc", SEC_VERSION);
     sec_jw_key(&r.writer, "checks");
     sec_jw_arr(&r.writer);
     if (!r.json)
-        printf("ok    %-14s %s\n", "secenc", SECENC_VERSION);
+        printf("ok    %-14s %s\n", "secenc", SEC_VERSION);
     check_processor(&r);
     check_space(&r);
     check_libraries(&r);

@@ -1,5 +1,6 @@
 /* secenc man: the manual page as roff, from the tables. */
 #include "base/error.h"
+#include "base/version.h"
 #include "tools/commands.h"
 
 #include <stdio.h>
@@ -104,7 +105,7 @@ static int run(const void *opts, char **args, int n)
 {
     if (n)
         return sec_fail(SEC_EUSAGE, "man takes no argument, but got '%s'", args[0]);
-    fputs(".TH SECENC 1 \"\" \"secenc " SECENC_VERSION "\" \"User Commands\"\n"
+    fputs(".TH SECENC 1 \"\" \"secenc " SEC_VERSION "\" \"User Commands\"\n"
           ".SH NAME\nsecenc \\- pretrain and use a language\\-model encoder for security logs\n"
           ".SH SYNOPSIS\n.B secenc\n.I COMMAND\n[\\fISUBCOMMAND\\fR] [\\fIoptions\\fR]\n"
           ".SH DESCRIPTION\n"

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "base/version.h"
 #include "tools/commands.h"
 
 #include <errno.h>
@@ -75,13 +76,20 @@ static const struct sec_command *find_command(const char *name)
 /* No command has this name: say which one may have been meant. prefix is "" or "corpus ". */
 static int unknown_command(const char *prefix, const char *word)
 {
-    char full[128];
-    const char *names[MAX_COMMANDS * 2];
+    char full[128], groups[MAX_COMMANDS][32];
+    const char *names[2 * MAX_COMMANDS];
     size_t n = 0;
     snprintf(full, sizeof full, "%s%s", prefix, word);
-    for (size_t i = 0; i < sec_n_commands; i++)
-        if (sec_starts(sec_commands[i].command->name, prefix))
-            names[n++] = sec_commands[i].command->name;
+    for (size_t i = 0; i < sec_n_commands; i++) {
+        const char *name = sec_commands[i].command->name;
+        if (!sec_starts(name, prefix))
+            continue;
+        names[n++] = name;
+        if (*prefix || !strchr(name, ' '))
+            continue;
+        snprintf(groups[i], sizeof groups[i], "%.*s", (int)strcspn(name, " "), name);
+        names[n++] = groups[i];
+    }
     const char *near = sec_nearest(full, names, n);
     if (near)
         return sec_fail(SEC_EUSAGE, "unknown command '%s'; did you mean '%s'?", full, near);
@@ -145,7 +153,7 @@ static int dispatch(int argc, char **argv)
             return 0;
         }
         if (!strcmp(arg, "--version")) {
-            puts("secenc " SECENC_VERSION);
+            puts("secenc " SEC_VERSION);
             return 0;
         }
         if (arg[1] != '-' || !is_global_option(arg) || lead >= MAX_LEADING)
