@@ -212,6 +212,19 @@ int sec_atomic_write(struct sec_atomic *a, const void *p, size_t n)
     return rc;
 }
 
+int sec_atomic_commit_unsynced(struct sec_atomic *a)
+{
+    int rc = 0;
+    int fd = a->fd;
+    a->fd = -1;
+    if (close(fd))
+        rc = sec_fail_errno(errno, "%s: cannot close", a->path);
+    else if (sec_fault("rename") || rename(a->tmp, a->path))
+        rc = sec_fail_errno(errno, "%s: cannot rename to %s", a->tmp, a->path);
+    sec_atomic_abort(a);
+    return rc;
+}
+
 int sec_atomic_commit(struct sec_atomic *a)
 {
     int rc = 0;

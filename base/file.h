@@ -32,10 +32,15 @@ struct sec_atomic {
 int sec_atomic_open(struct sec_atomic *a, const char *path);
 int sec_atomic_write(struct sec_atomic *a, const void *p, size_t n);
 int sec_atomic_commit(struct sec_atomic *a); /* on failure: aborted, message set */
-void sec_atomic_abort(struct sec_atomic *a); /* harmless after commit */
+/* As commit, but nothing is flushed: for a file in a folder that sec_fsync_tree() flushes later. */
+int sec_atomic_commit_unsynced(struct sec_atomic *a);
+void sec_atomic_abort(struct sec_atomic *a);                   /* harmless after commit */
 int sec_write_file(const char *path, const void *p, size_t n); /* all of the above at once */
 
-int sec_fsync_path(const char *path);                     /* a file or a directory */
+int sec_fsync_path(const char *path); /* a file or a directory */
+/* All files and folders below path, many at a time: a file system commits such flushes together, so
+ * that hundreds of files cost little more than one. */
+int sec_fsync_tree(const char *path);
 int sec_rename_durable(const char *from, const char *to); /* rename + fsync of the parent */
 
 int sec_mkdir_p(const char *path);

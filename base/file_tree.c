@@ -1,6 +1,7 @@
 /* Directories: making, removing, listing and walking; path helpers. */
 #include "base/error.h"
 #include "base/file.h"
+#include "base/thread.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -193,5 +194,42 @@ int sec_walk(const char *path, struct sec_list *out)
     int rc = walk_dir(path, out);
     if (out->n - first > 1)
         qsort(out->v + first, out->n - first, sizeof *out->v, compare_names);
+    return rc;
+}
+
+/* path and everything below it, folders behind their content. */
+static int list_tree(const char *path, struct sec_list *out)
+{
+    int rc = 0;
+    struct sec_list names = {0};
+    if (sec_is_dir(path))
+        SEC_TRY(sec_list_dir(path, &names));
+    for (size_t i = 0; i < names.n; i++) {
+        char *below = sec_path_join(path, names.v[i]);
+        rc = below ? list_tree(below, out) : SEC_ENOMEM;
+        free(below);
+        if (rc)
+            goto fail;
+    }
+    rc = sec_list_add(out, path);
+fail:
+    sec_list_free(&names);
+    return rc;
+}
+
+static int flush_one(void *ctx, size_t i)
+{
+    const struct sec_list *l = ctx;
+    return sec_fsync_path(l->v[i]);
+}
+
+int sec_fsync_tree(const char *path)
+{
+    enum { AT_ONCE = 32 };
+    struct sec_list all = {0};
+    int rc = list_tree(path, &all);
+    if (!rc)
+        rc = sec_parallel_for(all.n, AT_ONCE, flush_one, &all);
+    sec_list_free(&all);
     return rc;
 }
