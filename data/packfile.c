@@ -11,6 +11,7 @@ struct sec_packfile {
     struct sec_buf table;
     uint32_t n_frames;
     uint64_t raw;
+    bool unsynced;
 };
 
 static int put_u32(struct sec_buf *b, uint32_t v)
@@ -41,6 +42,11 @@ int sec_packfile_open(const char *path, struct sec_packfile **out)
     }
     *out = p;
     return 0;
+}
+
+void sec_packfile_unsynced(struct sec_packfile *p)
+{
+    p->unsynced = true;
 }
 
 static int append(struct sec_packfile *p, const void *data, size_t n)
@@ -95,7 +101,7 @@ int sec_packfile_close(struct sec_packfile *p, uint64_t *bytes_packed, uint64_t 
     SEC_TRY(append(p, end.data, end.len));
     *bytes_packed = p->file.written;
     *xxh3 = XXH3_64bits_digest(p->hash);
-    rc = sec_atomic_commit(&p->file);
+    rc = p->unsynced ? sec_atomic_commit_unsynced(&p->file) : sec_atomic_commit(&p->file);
 fail:
     sec_buf_free(&end);
     if (rc)

@@ -60,6 +60,11 @@ fail:
     return rc;
 }
 
+void sec_shard_writer_unsynced(struct sec_shard_writer *w)
+{
+    sec_packfile_unsynced(w->file);
+}
+
 static int put_frame(struct sec_shard_writer *w, const struct sec_frame *f)
 {
     w->info.documents += f->n_docs;

@@ -47,6 +47,8 @@ void sec_corpus_close(struct sec_corpus *c);
 struct sec_shard_writer;
 int sec_shard_writer_open(const char *root, enum sec_split split, const char *source, int number,
                           struct sec_shard_writer **out);
+/* Do not flush on close: the caller does, with sec_fsync_tree(), before it relies on the shard. */
+void sec_shard_writer_unsynced(struct sec_shard_writer *w);
 int sec_shard_writer_add(struct sec_shard_writer *w, const struct sec_doc *doc);
 uint64_t sec_shard_writer_bytes(const struct sec_shard_writer *w);
 int sec_shard_writer_close(struct sec_shard_writer *w, struct sec_shard_info *info); /* seals */

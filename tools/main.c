@@ -16,6 +16,9 @@
 
 /* A new command is one line here: its heading and NAME of its sec_cmd_NAME. */
 #define COMMANDS(COMMAND)                                                                          \
+    COMMAND("Corpus", corpus_build)                                                                \
+    COMMAND("Corpus", corpus_stats)                                                                \
+    COMMAND("Corpus", corpus_sample)                                                               \
     COMMAND("Corpus", corpus_tokenize)                                                             \
     COMMAND("Tokenizer", tokenizer_train)                                                          \
     COMMAND("Tokenizer", tokenizer_encode)                                                         \

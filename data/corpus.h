@@ -1,0 +1,71 @@
+/* Raw logs -> corpus of text shards: read, clean, deduplicate, gather into documents, split, write.
+ *
+ * A build reads every input once (twice with a template cap), in the order (test-only sources
+ * first, source, path), in blocks that a pool of threads cleans and hashes; the decisions are taken
+ * in that order on one thread; frames are compressed by the pool. The shards' bytes do not depend
+ * on threads or on the order of the arguments.
+ *
+ * The new corpus is staged in OUT/.build and put in place when complete, its MANIFEST last: a build
+ * that fails or is interrupted leaves no half corpus, and an old one as it was. OUT/.lock keeps two
+ * builds apart. Failure: one line; SEC_EDATA when no document is left, SEC_EINTR when stopped. */
+#ifndef SEC_DATA_CORPUS_H
+#define SEC_DATA_CORPUS_H
+
+#include "data/clean.h"
+#include "data/records.h"
+#include "data/split.h"
+
+#include <signal.h>
+
+struct sec_corpus_options {
+    const struct sec_list *inputs; /* files, folders, "-" */
+    const char *out;
+    enum sec_format format;
+    bool source_from_dir; /* source = name of the file's folder, else of the file */
+    const char *source;   /* one name for everything; NULL or "" = by rule */
+    bool exact;
+    uint64_t template_cap; /* 0 = off */
+    uint64_t doc_bytes;    /* a document is cut before it exceeds this; one record always fits */
+    uint64_t max_record;
+    uint64_t shard_bytes; /* raw */
+    uint64_t memory;      /* of deduplication; 0 = half of the machine's */
+    struct sec_split_options split;
+    int threads;
+    bool force;                        /* replace a corpus */
+    bool ledger;                       /* write removed.jsonl.zst */
+    const volatile sig_atomic_t *stop; /* may be NULL; nonzero = give up cleanly */
+};
+
+struct sec_corpus_counts {
+    uint64_t records_read, bytes_read; /* bytes of text after unpacking */
+    uint64_t reasons[SEC_N_REASONS];   /* [SEC_KEPT] = records in the corpus */
+    uint64_t changes[SEC_N_CHANGES];
+};
+
+struct sec_corpus_report {
+    size_t files, damaged_files, sources;
+    uint64_t bytes_in; /* of the files as they are */
+    struct sec_corpus_counts counts;
+    struct sec_split_total {
+        uint64_t documents, records, bytes_text, bytes_packed;
+        size_t sources;
+    } splits[SEC_N_SPLITS];
+    double seconds;
+};
+
+int sec_corpus_build(const struct sec_corpus_options *o, struct sec_corpus_report *report);
+
+/* The source name of a file: its base name (or its folder's, with from_dir) without .gz .zst .log
+ * .txt .json .jsonl .ndjson .csv .tsv .xml and without a rotation's number or date; bytes other
+ * than letters, digits, '.', '_' and '-' become '_'. malloc'd; NULL = out of memory. */
+char *sec_source_name(const char *path, bool from_dir);
+
+/* Totals by split and source, as text or JSON. */
+int sec_corpus_stats(const char *root, bool json, struct sec_buf *out);
+
+/* n documents drawn uniformly without replacement, in the order of the corpus, as JSON lines. split
+ * < 0 and source NULL = all. */
+int sec_corpus_sample(const char *root, uint64_t n, int split, const char *source, uint64_t seed,
+                      struct sec_buf *out);
+
+#endif
