@@ -16,6 +16,7 @@
 
 /* A new command is one line here: its heading and NAME of its sec_cmd_NAME. */
 #define COMMANDS(COMMAND)                                                                          \
+    COMMAND("Corpus", synth)                                                                       \
     COMMAND("Corpus", corpus_build)                                                                \
     COMMAND("Corpus", corpus_stats)                                                                \
     COMMAND("Corpus", corpus_sample)                                                               \
@@ -25,6 +26,7 @@
     COMMAND("Tokenizer", tokenizer_decode)                                                         \
     COMMAND("Tokenizer", tokenizer_stats)                                                          \
     COMMAND("Model", pretrain)                                                                     \
+    COMMAND("Model", report)                                                                       \
     COMMAND("Environment", doctor)                                                                 \
     COMMAND("Environment", completion)                                                             \
     COMMAND("Environment", man)
