@@ -205,9 +205,10 @@ static const char *base64(const char *p, const char *end)
     return q;
 }
 
-/* A value at p whose first word is [p, word_end); *mark tells its class. */
+/* A value at p whose first word is [p, word_end); *mark tells its class. inner: a dot comes before
+ * it, so it is no address of its own. */
 static const char *value(const char *p, const char *word_end, const char *end, unsigned all,
-                         char *mark)
+                         bool inner, char *mark)
 {
     size_t run = (size_t)(word_end - p);
     char next = word_end < end ? *word_end : 0;
@@ -230,7 +231,7 @@ static const char *value(const char *p, const char *word_end, const char *end, u
         *mark = SEC_MARK_BASE64;
         return run >= BASE64_MIN / 2 ? base64(p, end) : NULL;
     }
-    if (next == '.' && (q = ipv4(p, end))) {
+    if (next == '.' && !inner && (q = ipv4(p, end))) {
         *mark = SEC_MARK_IP;
         return q;
     }
@@ -243,7 +244,7 @@ static const char *value(const char *p, const char *word_end, const char *end, u
 
 size_t sec_template_mask(const char *p, size_t n, char *out)
 {
-    const char *end = p + n;
+    const char *start = p, *end = p + n;
     char *o = out, mark;
     while (p < end) {
         if (!(class_at(p) & WORD)) {
@@ -259,7 +260,8 @@ size_t sec_template_mask(const char *p, size_t n, char *out)
         bool candidate =
             digit || p - word >= BASE64_MIN / 2 || (p - word == 3 && p < end && *p == ' ') ||
             (p - word <= 4 && p < end && *p == ':') || (p - word == 8 && p < end && *p == '-');
-        const char *q = candidate ? value(word, p, end, all, &mark) : NULL;
+        const char *q =
+            candidate ? value(word, p, end, all, word > start && word[-1] == '.', &mark) : NULL;
         if (q) {
             *o++ = mark;
             p = q;
