@@ -1,0 +1,2 @@
+#define SEC_SIMD 1
+#include "kernels/cpu/attn.inc"
