@@ -71,8 +71,8 @@ int sec_backend_cpu_with(enum sec_isa isa, int threads, struct sec_backend **out
     b->gelu_bwd = sec_cpu_gelu_bwd;
     b->bias_grad = sec_cpu_bias_grad;
     b->add = sec_cpu_add;
-    b->attn = sec_ref_attn;
-    b->attn_bwd = sec_ref_attn_bwd;
+    b->attn = sec_cpu_attn;
+    b->attn_bwd = sec_cpu_attn_bwd;
     b->conv = sec_cpu_conv;
     b->conv_bwd = sec_cpu_conv_bwd;
     b->gather_rows = sec_cpu_gather_rows;
