@@ -180,15 +180,15 @@ void sec_mask_bits_portable(uint64_t seed, uint32_t stream, uint64_t sample, uin
     }
 }
 
-/* The sequence being masked. */
+/* The sequence being masked. First the positions are drawn into rows[] (without branches on what is
+ * drawn, which no processor can predict), then the drawn tokens are replaced. */
 struct job {
     const struct sec_masker *m;
     uint64_t sample;
     uint32_t first_pos;
-    uint16_t *ids;
-    int row0, n_selected;
+    const uint16_t *ids;
     int32_t *rows;
-    uint16_t *labels;
+    int n_drawn;
     /* carried from one range of positions to the next */
     uint8_t last_flags;
     bool drawn;
@@ -196,32 +196,16 @@ struct job {
     int remaining; /* content tokens that the current span still covers */
 };
 
-static inline void select_token(struct job *j, int i)
-{
-    const struct sec_masker *m = j->m;
-    uint32_t w[4];
-    j->rows[j->n_selected] = j->row0 + i;
-    j->labels[j->n_selected++] = j->ids[i];
-    if (m->o.eval) {
-        j->ids[i] = SEC_TOK_MASK;
-        return;
-    }
-    sec_rand4(m->o.seed, m->stream, j->sample, SUB_ACTION | (j->first_pos + (uint32_t)i), w);
-    if (w[0] < m->to_mask)
-        j->ids[i] = SEC_TOK_MASK;
-    else if (w[0] < m->to_random)
-        j->ids[i] = m->content_ids[sec_below(w[1], m->n_content)];
-}
-
 static inline bool bit(const uint64_t *bits, int i)
 {
     return bits[i / 64] >> (i % 64) & 1;
 }
 
 /* Single tokens. bits[] begins at token `from - skip`. */
-static void mask_tokens(struct job *j, const uint64_t *bits, int from, int to, int skip)
+static void draw_tokens(struct job *j, const uint64_t *bits, int from, int to, int skip)
 {
     const uint64_t *content = j->m->content_bits;
+    int n = j->n_drawn;
     for (int base = from - skip; base < to; base += 64) {
         uint64_t b = *bits++;
         if (base < from)
@@ -230,26 +214,32 @@ static void mask_tokens(struct job *j, const uint64_t *bits, int from, int to, i
             b &= ~(~UINT64_C(0) << (to - base));
         for (; b; b &= b - 1) {
             int i = base + __builtin_ctzll(b);
-            uint16_t id = j->ids[i];
-            if (content[id / 64] >> (id % 64) & 1)
-                select_token(j, i);
+            j->rows[n] = i;
+            n += bit(content, j->ids[i]);
         }
     }
+    j->n_drawn = n;
 }
 
-static void mask_fields(struct job *j, const uint64_t *bits, int from, int to, int skip)
+static void draw_fields(struct job *j, const uint64_t *bits, int from, int to, int skip)
 {
+    const uint8_t *all_flags = j->m->flags;
+    unsigned last = j->last_flags, drawn = j->drawn;
+    int n = j->n_drawn, run = j->run;
     for (int i = from; i < to; i++) {
-        uint8_t flags = j->m->flags[j->ids[i]];
-        if (j->last_flags & BREAK_AFTER || flags & BREAK_BEFORE || j->run == FIELD_LIMIT) {
-            j->drawn = bit(bits, i - from + skip);
-            j->run = 0;
-        }
-        j->run++;
-        j->last_flags = flags;
-        if (j->drawn && flags & CONTENT)
-            select_token(j, i);
+        unsigned flags = all_flags[j->ids[i]];
+        unsigned border = (last & BREAK_AFTER) | (flags & BREAK_BEFORE) | (run == FIELD_LIMIT);
+        unsigned here = bit(bits, i - from + skip);
+        drawn = border ? here : drawn;
+        run = border ? 1 : run + 1;
+        last = flags;
+        j->rows[n] = i;
+        n += drawn & flags & CONTENT;
     }
+    j->last_flags = (uint8_t)last;
+    j->drawn = drawn;
+    j->run = run;
+    j->n_drawn = n;
 }
 
 static int span_length(const struct job *j, uint32_t sub)
@@ -276,19 +266,38 @@ static void spans_before(struct job *j)
     }
 }
 
-static void mask_spans(struct job *j, const uint64_t *bits, int from, int to, int skip)
+static void draw_spans(struct job *j, const uint64_t *bits, int from, int to, int skip)
 {
     for (int i = from; i < to; i++) {
-        if (!(j->m->flags[j->ids[i]] & CONTENT))
-            continue;
-        if (bit(bits, i - from + skip)) {
+        int content = j->m->flags[j->ids[i]] & CONTENT;
+        if (content && bit(bits, i - from + skip)) {
             int n = span_length(j, SUB_SPAN | (j->first_pos + (uint32_t)i));
             j->remaining = n > j->remaining ? n : j->remaining;
         }
-        if (j->remaining > 0) {
-            j->remaining--;
-            select_token(j, i);
+        int covered = content & (j->remaining > 0);
+        j->rows[j->n_drawn] = i;
+        j->n_drawn += covered;
+        j->remaining -= covered;
+    }
+}
+
+/* Replace the drawn tokens, keep what they were, and count the rows from row0. */
+static void replace(const struct job *j, uint16_t *ids, int row0, uint16_t *labels)
+{
+    const struct sec_masker *m = j->m;
+    for (int k = 0; k < j->n_drawn; k++) {
+        int i = j->rows[k];
+        uint16_t id = SEC_TOK_MASK;
+        labels[k] = ids[i];
+        if (!m->o.eval) {
+            uint32_t w[4];
+            sec_rand4(m->o.seed, m->stream, j->sample, SUB_ACTION | (j->first_pos + (uint32_t)i),
+                      w);
+            if (w[0] >= m->to_mask)
+                id = w[0] < m->to_random ? m->content_ids[sec_below(w[1], m->n_content)] : ids[i];
         }
+        ids[i] = id;
+        j->rows[k] = row0 + i;
     }
 }
 
@@ -299,9 +308,7 @@ int sec_masker_apply(const struct sec_masker *m, uint64_t sample, uint32_t first
                     .sample = sample,
                     .first_pos = first_pos,
                     .ids = ids,
-                    .row0 = row0,
                     .rows = rows,
-                    .labels = labels,
                     .last_flags = BREAK_AFTER};
     uint64_t bits[BIT_WORDS];
     int skip = (int)(first_pos % 4), from = 0;
@@ -312,15 +319,16 @@ int sec_masker_apply(const struct sec_masker *m, uint64_t sample, uint32_t first
         m->draw(m->o.seed, m->stream, sample, (first_pos + (uint32_t)from) / 4, m->threshold, bits,
                 (to - from + skip + 63) / 64);
         if (m->o.ngram_max > 1)
-            mask_spans(&j, bits, from, to, skip);
+            draw_spans(&j, bits, from, to, skip);
         else if (m->o.whole_field)
-            mask_fields(&j, bits, from, to, skip);
+            draw_fields(&j, bits, from, to, skip);
         else
-            mask_tokens(&j, bits, from, to, skip);
+            draw_tokens(&j, bits, from, to, skip);
         from = to;
         skip = 0;
     }
-    return j.n_selected;
+    replace(&j, ids, row0, labels);
+    return j.n_drawn;
 }
 
 int sec_mask(const struct sec_tokenizer *t, const struct sec_mask_options *o, uint64_t sample,

@@ -10,8 +10,8 @@
 #include <stdio.h>
 
 struct options {
-    char *tokenizer, *output;
-    int64_t seed, threads, tokens_per_shard;
+    char *tokenizer, *out;
+    int64_t seed, tokens_per_shard;
     double temperature;
     bool force, json;
 };
@@ -22,10 +22,10 @@ static const struct sec_opt options[] = {
      .offset = offsetof(struct options, tokenizer),
      .metavar = "TOK",
      .help = "tokenizer.json, or the directory it is in (required)"},
-    {.name = "output",
+    {.name = "out",
      .letter = 'o',
      .type = SEC_T_STRING,
-     .offset = offsetof(struct options, output),
+     .offset = offsetof(struct options, out),
      .metavar = "DIR",
      .help = "directory of the data set to make (required)"},
     {.name = "seed",
@@ -51,18 +51,12 @@ static const struct sec_opt options[] = {
      .max = 1e15,
      .metavar = "N",
      .help = "tokens after which the next shard begins"},
-    {.name = "threads",
-     .type = SEC_T_INT,
-     .offset = offsetof(struct options, threads),
-     .dflt = "0",
-     .max = 1024,
-     .metavar = "N",
-     .help = "0 = all usable cores"},
     {.name = "force",
      .type = SEC_T_BOOL,
      .offset = offsetof(struct options, force),
      .help = "replace an existing data set"},
     {.name = "json",
+     .letter = 'j',
      .type = SEC_T_BOOL,
      .offset = offsetof(struct options, json),
      .help = "print the summary as JSON"},
@@ -132,23 +126,22 @@ static int run(const void *values, char **args, int n)
     struct sec_tokmanifest m = {0};
     const struct sec_tokenize_options o = {.seed = (uint64_t)v->seed,
                                            .tokens_per_shard = (uint64_t)v->tokens_per_shard,
-                                           .threads = (int)v->threads,
                                            .temperature = v->temperature,
                                            .force = v->force};
     if (n != 1)
         return sec_fail(SEC_EUSAGE, "give one corpus directory, not %d", n);
-    if (!v->tokenizer || !*v->tokenizer || !v->output || !*v->output)
+    if (!v->tokenizer || !*v->tokenizer || !v->out || !*v->out)
         return sec_fail(SEC_EUSAGE, "--tokenizer TOK and -o DIR are required");
     double start = sec_now();
-    int rc = sec_corpus_tokenize(args[0], v->tokenizer, v->output, &o);
+    int rc = sec_corpus_tokenize(args[0], v->tokenizer, v->out, &o);
     if (!rc)
-        rc = sec_tokmanifest_read(v->output, &m);
+        rc = sec_tokmanifest_read(v->out, &m);
     if (rc)
         return rc;
     if (v->json)
         rc = print_json(&m, sec_now() - start);
     else
-        print_table(&m, v->output, sec_now() - start);
+        print_table(&m, v->out, sec_now() - start);
     sec_tokmanifest_free(&m);
     return rc;
 }
