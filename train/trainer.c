@@ -11,6 +11,7 @@
 
 #include <math.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Non-finite gradients in a row that end a run. */
