@@ -5,27 +5,27 @@
  * Batches are unpadded: T tokens in a flat list, sequence s is rows cu_seqlens[s]..cu_seqlens[s+1].
  * Matrices are row-major with a leading dimension (elements between rows).
  *
- * Types. "act" is the type of activations, their gradients and the compute copy of the matrices: F32,
- * BF16, or F64 (ref only, for finite differences). "Master" is the type of bias, gamma, beta, of all
- * parameter gradients and of the optimiser: F64 when act is F64, else F32.
+ * Types. "act" is the type of activations, their gradients and the compute copy of the matrices:
+ * F32, BF16, or F64 (ref only, for finite differences). "Master" is the type of bias, gamma, beta,
+ * of all parameter gradients and of the optimiser: F64 when act is F64, else F32.
  *
  * Rounding. A value is rounded to its type when it is stored, and only then: inside an op, sums are
- * F32 (F64 on ref), LayerNorm statistics, softmax, position terms and losses included. In a GEMM with
- * accumulate the old value is added before rounding.
+ * F32 (F64 on ref), LayerNorm statistics, softmax, position terms and losses included. In a GEMM
+ * with accumulate the old value is added before rounding.
  *
- * Order. The result of a row depends on that row only, never on which rows stand beside it (embeddings
- * of a line are the same in any batch); reductions over rows go in an order that depends on shapes
- * only. So results are the same bits for any number of threads.
+ * Order. The result of a row depends on that row only, never on which rows stand beside it
+ * (embeddings of a line are the same in any batch); reductions over rows go in an order that
+ * depends on shapes only. So results are the same bits for any number of threads.
  *
  * Dropout. Element (row, col) of site s is kept iff word (col & 3) of
  *   Philox4x32-10(counter = {key lo, key hi, col >> 2, s}, key = seed)   with key = row_key[row]
  * is >= floor(p * 2^32); a kept value is multiplied by 1/(1-p). In attention row = query, col = key
- * position within its sequence, and s = site + (head << 16). The keys belong to the tokens, so packing
- * does not matter. p = 0 turns it off (row_key may then be NULL).
+ * position within its sequence, and s = site + (head << 16). The keys belong to the tokens, so
+ * packing does not matter. p = 0 turns it off (row_key may then be NULL).
  *
- * Pointers are device pointers of that backend (host memory for ref and cpu). Aliasing is allowed only
- * where it is said. Every function returns 0 or SEC_E*; shapes are the caller's duty (asserted). One
- * thread drives a backend. */
+ * Pointers are device pointers of that backend (host memory for ref and cpu). Aliasing is allowed
+ * only where it is said. Every function returns 0 or SEC_E*; shapes are the caller's duty
+ * (asserted). One thread drives a backend. */
 #ifndef SEC_KERNELS_OPS_H
 #define SEC_KERNELS_OPS_H
 
@@ -57,9 +57,9 @@ enum sec_epilogue {
     SEC_EPI_BIAS_GELU /* aux = AB + bias; C = gelu(the rounded aux), erf form */
 };
 
-/* C[m,n] (+)= op(A)[m,k] op(B)[k,n]. op(A) = A [m,k], or trans_a: A is stored [k,m]; op(B) = B [k,n],
- * or trans_b: B is stored [n,k]. A linear layer y = x Wᵀ + b is trans_b; dx = dy W is neither;
- * dW += dyᵀ x is trans_a with accumulate and c_type master. */
+/* C[m,n] (+)= op(A)[m,k] op(B)[k,n]. op(A) = A [m,k], or trans_a: A is stored [k,m]; op(B) = B
+ * [k,n], or trans_b: B is stored [n,k]. A linear layer y = x Wᵀ + b is trans_b; dx = dy W is
+ * neither; dW += dyᵀ x is trans_a with accumulate and c_type master. */
 struct sec_gemm {
     int64_t m, n, k;
     bool trans_a, trans_b, accumulate;
@@ -72,8 +72,8 @@ struct sec_gemm {
     void *aux;                  /* [m,n] c_type, leading dimension ldc */
 };
 
-/* Y = LN(S) * gamma + beta with S = dropout(A) + R, biased variance, statistics over H columns. S is
- * rounded to act whether or not it is kept, so training and inference agree. */
+/* Y = LN(S) * gamma + beta with S = dropout(A) + R, biased variance, statistics over H columns. S
+ * is rounded to act whether or not it is kept, so training and inference agree. */
 struct sec_add_ln {
     int64_t rows, cols; /* contiguous: leading dimension = cols */
     enum sec_dtype act;
@@ -87,16 +87,16 @@ struct sec_add_ln {
     void *mean, *rstd;        /* [rows] master; NULL = not kept (inference) */
 };
 
-/* Backward: dS from dY (to ds), dA = dropout'(dS) (to da; NULL when p = 0 or not wanted), dgamma and
- * dbeta accumulated. xhat is recomputed from s. */
+/* Backward: dS from dY (to ds), dA = dropout'(dS) (to da; NULL when p = 0 or not wanted), dgamma
+ * and dbeta accumulated. xhat is recomputed from s. */
 struct sec_add_ln_bwd {
     int64_t rows, cols;
     enum sec_dtype act;
     const void *dy, *s;
     const void *mean, *rstd, *gamma;
     struct sec_dropout dropout;
-    void *ds; /* may be dy */
-    void *da; /* not ds */
+    void *ds;             /* may be dy */
+    void *da;             /* not ds */
     void *dgamma, *dbeta; /* [cols] master, += */
 };
 
@@ -104,8 +104,8 @@ struct sec_add_ln_bwd {
  *   A[i,j] = scale * (Q_i.K_j + Q_i.Kr[idx(i-j)] + K_j.Qr[idx(i-j)]),  P = softmax_j(A),
  *   O_i = sum_j dropout(P)[i,j] V_j,  lse[i] = log sum_j exp A[i,j].
  * Head h is columns h*head_dim .. of every row. rel_idx has 2*rel_span-1 entries, that of
- * delta = i-j at rel_idx[delta + rel_span - 1]; it is monotone in delta; rel_span >= max_seqlen. It and
- * cu_seqlens are host pointers on every backend. */
+ * delta = i-j at rel_idx[delta + rel_span - 1]; it is monotone in delta; rel_span >= max_seqlen. It
+ * and cu_seqlens are host pointers on every backend. */
 struct sec_attn {
     int32_t n_tokens, n_seqs, max_seqlen, heads, head_dim, rel_rows, rel_span;
     enum sec_dtype act;
@@ -113,7 +113,7 @@ struct sec_attn {
     const int32_t *cu_seqlens; /* host */
     const uint16_t *rel_idx;   /* host */
     const void *q, *k, *v;
-    int64_t ld; /* of q, k, v */
+    int64_t ld;          /* of q, k, v */
     const void *qr, *kr; /* [rel_rows, heads*head_dim] */
     int64_t ld_rel;
     struct sec_dropout dropout;
@@ -130,7 +130,8 @@ struct sec_attn {
 };
 
 /* 1-D convolution over the rows of each sequence, "same" zero padding, odd kernel size:
- *   Y[t,o] = bias[o] + sum_{i,u} X[t + u - ksize/2, i] W[o,i,u], rows outside the sequence are 0. */
+ *   Y[t,o] = bias[o] + sum_{i,u} X[t + u - ksize/2, i] W[o,i,u], rows outside the sequence are 0.
+ */
 struct sec_conv {
     int32_t n_tokens, n_seqs, channels, ksize;
     enum sec_dtype act;
@@ -145,8 +146,9 @@ struct sec_conv {
 };
 
 /* Row-wise cross-entropy with the gradient in place:
- *   loss[r] = logsumexp(logits[r]) - logits[r, label[r]];  rank[r] = logits strictly greater than the
- *   label's, plus equal ones with a smaller index;  grad: logits := (softmax - onehot) * scale. */
+ *   loss[r] = logsumexp(logits[r]) - logits[r, label[r]];  rank[r] = logits strictly greater than
+ * the label's, plus equal ones with a smaller index;  grad: logits := (softmax - onehot) * scale.
+ */
 struct sec_xent {
     int64_t rows, cols;
     enum sec_dtype type; /* of logits */
@@ -172,13 +174,13 @@ struct sec_adamw {
 };
 
 struct sec_backend {
-    const char *name;  /* "ref", "cpu", "cuda" */
-    char detail[64];   /* e.g. the instruction set in use */
-    bool host; /* device pointers are host pointers (ref, cpu) */
+    const char *name; /* "ref", "cpu", "cuda" */
+    char detail[64];  /* e.g. the instruction set in use */
+    bool host;        /* device pointers are host pointers (ref, cpu) */
     void *state;
 
-    /* Measured peak of the arithmetic at this type, FLOP/s of the whole backend; NULL = not known. The
-     * first call measures (about 0.1 s), later ones remember. */
+    /* Measured peak of the arithmetic at this type, FLOP/s of the whole backend; NULL = not known.
+     * The first call measures (about 0.1 s), later ones remember. */
     double (*peak_flops)(struct sec_backend *b, enum sec_dtype t);
 
     /* Memory, 64-byte aligned (256 on cuda). alloc fails with SEC_ENOMEM / SEC_EDEVICE. */
@@ -196,10 +198,10 @@ struct sec_backend {
 
     /* x[t,:] = table[ids[t],:]; backward dtable[ids[t],:] += dx[t,:] in the order of t, row `pad`
      * skipped (pad < 0: none). table act, dtable master. */
-    int (*embed)(struct sec_backend *b, const void *table, const uint16_t *ids, int64_t t, int64_t h,
-                 enum sec_dtype act, void *x);
-    int (*embed_bwd)(struct sec_backend *b, const void *dx, const uint16_t *ids, int64_t t, int64_t h,
-                     enum sec_dtype act, int pad, void *dtable);
+    int (*embed)(struct sec_backend *b, const void *table, const uint16_t *ids, int64_t t,
+                 int64_t h, enum sec_dtype act, void *x);
+    int (*embed_bwd)(struct sec_backend *b, const void *dx, const uint16_t *ids, int64_t t,
+                     int64_t h, enum sec_dtype act, int pad, void *dtable);
 
     int (*add_ln)(struct sec_backend *b, const struct sec_add_ln *a);
     int (*add_ln_bwd)(struct sec_backend *b, const struct sec_add_ln_bwd *a);
@@ -231,7 +233,8 @@ struct sec_backend {
 
     int (*adamw)(struct sec_backend *b, const struct sec_adamw *a);
     /* Sum of squares of a master range, in fp64 in a fixed order; result on the host. */
-    int (*sumsq)(struct sec_backend *b, const void *x, int64_t n, enum sec_dtype master, double *out);
+    int (*sumsq)(struct sec_backend *b, const void *x, int64_t n, enum sec_dtype master,
+                 double *out);
 
     void (*destroy)(struct sec_backend *b);
 };
