@@ -85,13 +85,13 @@ static void note_file(struct build *b, const struct sec_block *block)
 
 static void show_progress(struct build *b, const char *doing)
 {
-    if (!sec_progress_due())
-        return;
     char size[32];
     double seconds = sec_now() - b->started;
+    if (seconds < 2 || !sec_progress_due())
+        return;
     sec_progress("corpus build: %s %s, %.0f MB/s", doing,
                  sec_human_bytes((double)b->bytes_done, size),
-                 seconds > 0 ? (double)b->bytes_done / 1e6 / seconds : 0.0);
+                 (double)b->bytes_done / 1e6 / seconds);
 }
 
 /* The part of a round that is done in order. */
