@@ -2,9 +2,10 @@
  * day rhythm, seen by 18 kinds of log at once, with planted incidents labelled by line.
  *
  * Output in DIR: one file a format in time order, labels.jsonl (one object a labelled line) and
- * incidents.jsonl (one object an incident). The bytes depend on the options and the seed only,
- * never on the number of threads. Every file is written under a temporary name and renamed at the
- * end; on failure nothing is left under a final name.
+ * incidents.jsonl (one object an incident). Every labelled line names an actor of its incident, and
+ * no line outside the incidents names an attacker's address. For one build of the program the bytes
+ * depend on the options and the seed only, never on the number of threads. Every file is written
+ * under a temporary name and renamed at the end; on failure nothing is left under a final name.
  *
  * Memory: the entities (about 1 KiB a person) plus two days' sessions and some megabytes a thread,
  * whatever the size. Thread rule: one call at a time a directory. */

@@ -353,12 +353,12 @@ static void scan(const struct scene *c, enum synth_step step)
         break;
     case S_SCAN_WEB:
         synth_access(s, SYNTH_F_NGINX, c->t, i->attacker, none, "GET", SYNTH_PICK(r, probes),
-                     c->value % 100000, c->value % 11 ? 404 : 403, synth_range(r, 150, 690), "-",
+                     c->value % 100000, c->value % 11 ? 404 : 403, synth_range(r, 150, 690), "-", 0,
                      synth_text(synth_bots[4 + c->value % 4]));
         if (c->value % 3 == 0)
             synth_access(s, SYNTH_F_APACHE, c->t + 90 * MS, i->attacker, none, "GET",
                          SYNTH_PICK(r, probes), c->value % 100000, 404, synth_range(r, 150, 690),
-                         "-", synth_text(synth_bots[4 + c->value % 4]));
+                         "-", 0, synth_text(synth_bots[4 + c->value % 4]));
         break;
     default:
         f.from = c->desk->ip;

@@ -34,7 +34,7 @@ enum synth_file {
 struct synth_ref { /* one line */
     uint64_t time;
     uint32_t offset, length;
-    uint32_t beat;  /* 1 + index into the plan's beats; 0 = not labelled */
+    uint32_t beat;   /* 1 + index into the plan's beats; 0 = not labelled */
     uint32_t actors; /* bit per actor that the line names, for a labelled line */
 };
 
@@ -89,6 +89,14 @@ struct synth_mix {
     uint32_t machine[SYNTH_MACHINE_KINDS]; /* cumulative weights */
 };
 void synth_mix_make(struct synth_mix *mix, uint32_t formats);
+
+/* One activity of a session's person or of some machine, and a session's first and last lines
+ * (synth_activity.c). */
+void synth_person_activity(struct synth_slice *s, const struct synth_mix *mix, int64_t t,
+                           const struct synth_session *x);
+void synth_machine_activity(struct synth_slice *s, const struct synth_mix *mix, int64_t t);
+void synth_session_open(struct synth_slice *s, const struct synth_session *x);
+void synth_session_close(struct synth_slice *s, const struct synth_session *x);
 
 /* Fill the slice with sessions' beginnings and ends and with activities until the budget is used.
  */
@@ -193,7 +201,8 @@ void synth_sysmon_dns(struct synth_slice *s, int64_t t, const struct synth_image
 /* --- web (synth_web.c) --- */
 void synth_access(struct synth_slice *s, enum synth_file f, int64_t t, struct synth_ip from,
                   struct synth_str user, const char *method, const char *path, uint32_t tail,
-                  uint32_t status, uint32_t bytes, const char *referer, struct synth_str agent);
+                  uint32_t status, uint32_t bytes, const char *referer, uint32_t referer_tail,
+                  struct synth_str agent);
 void synth_squid(struct synth_slice *s, int64_t t, struct synth_ip from, struct synth_str user,
                  struct synth_str site, struct synth_ip to, bool tunnel, uint32_t ms,
                  uint64_t bytes, const char *path, uint32_t tail);

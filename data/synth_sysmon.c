@@ -15,10 +15,9 @@
 
 /* {host-time-low-0000001000}: the same for a program as long as it runs. */
 #define GUID(host, started, pid)                                                                   \
-    "{", HEXW((host)->guid, 8), "-",                                                               \
-        HEXW((uint64_t)(s->day->date.epoch + (started) / SYNTH_SECOND) >> 16, 4), "-",             \
-        HEXW((uint64_t)(s->day->date.epoch + (started) / SYNTH_SECOND) & 0xFFFF, 4), "-",          \
-        HEXW((pid)&0xFFFF, 4), "-00000000", HEXW((pid) >> 8 & 0xFFFF, 4), "}"
+    "{", HEXW((host)->guid, 8), "-", HEXW(START(started) >> 16, 4), "-",                           \
+        HEXW(START(started) & 0xFFFF, 4), "-", HEXW((pid) >> 2 & 0xFFFF, 4), "-000000001000}"
+#define START(us)    ((uint64_t)(s->day->date.epoch + (us) / SYNTH_SECOND))
 #define PROCESS_GUID GUID(i->host, i->started, i->pid)
 
 static struct synth_str user_domain(struct synth_slice *s, const struct synth_image *i)

@@ -3,30 +3,43 @@
 
 static const struct synth_str dash = {"-", 1};
 
-/* Paths ending in one of / - . = ? take a number or a name: the tail. */
+static const char *asset_ending(const char *path)
+{
+    return strstr(path, "/css/")     ? ".css"
+           : strstr(path, "/img/")   ? ".webp"
+           : strstr(path, "/fonts/") ? ".woff2"
+                                     : ".js";
+}
+
+/* Paths ending in one of / - . = take a number or a hash: the tail. */
 static void put_path(struct synth_line *l, const char *path, uint32_t tail)
 {
+    bool asset = !strncmp(path, "/static/", 8);
     PUT(l, path);
     switch (l->p[-1]) {
     case '/':
     case '-':
-        if (l->p[-1] == '-' || path[1])
+        if (path[1])
             PUT(l, tail);
         break;
     case '.':
-        PUT(l, HEXW(tail * 2654435761u, 8), ".js");
+        PUT(l, HEXW(tail % 500 * 2654435761u & 0xFFFFFFFF, 8));
         break;
     default:
         if (tail % 5 == 0)
             PUT(l, "?page=", tail % 40 + 1, "&sort=", tail & 8 ? "price" : "name");
         else if (tail % 7 == 0)
             PUT(l, "?sid=", HEXW((uint64_t)tail * 0x9E3779B97F4A7C15u, 16));
+        return;
     }
+    if (asset)
+        PUT(l, asset_ending(path));
 }
 
 void synth_access(struct synth_slice *s, enum synth_file f, int64_t t, struct synth_ip from,
                   struct synth_str user, const char *method, const char *path, uint32_t tail,
-                  uint32_t status, uint32_t bytes, const char *referer, struct synth_str agent)
+                  uint32_t status, uint32_t bytes, const char *referer, uint32_t referer_tail,
+                  struct synth_str agent)
 {
     struct synth_line l;
     int64_t now = t;
@@ -36,9 +49,10 @@ void synth_access(struct synth_slice *s, enum synth_file f, int64_t t, struct sy
     put_path(&l, path, tail);
     PUT(&l, " HTTP/", f == SYNTH_F_NGINX && tail & 16 ? "2.0" : "1.1", "\" ", status, " ", bytes,
         " \"");
-    if (referer[0] == '/')
-        PUT(&l, "https://", f == SYNTH_F_NGINX ? "www." : "intra.", s->world->domain, referer);
-    else
+    if (referer[0] == '/') {
+        PUT(&l, "https://", f == SYNTH_F_NGINX ? "www." : "intra.", s->world->domain);
+        put_path(&l, referer, referer_tail);
+    } else
         PUT(&l, referer);
     PUT(&l, "\" \"", agent, "\"");
     synth_end(s, now, &l);
@@ -71,6 +85,7 @@ void synth_public_visit(struct synth_slice *s, int64_t t)
 {
     struct synth_rng *r = &s->rng;
     uint32_t client = synth_skewed(r, 65536), hits = 1 + synth_below(r, 7);
+    uint32_t page_tail = synth_skewed(r, 90000);
     struct synth_ip from = synth_client_ip(s->world, client);
     const struct synth_host *web = synth_any_host(s, SYNTH_WEB);
     bool phone = client % 5 < 2;
@@ -97,8 +112,8 @@ void synth_public_visit(struct synth_slice *s, int64_t t)
                      asset ? SYNTH_SKEWED(r, assets)
                      : i   ? SYNTH_SKEWED(r, pages)
                            : page,
-                     synth_skewed(r, 90000), status, body_size(r, status), i ? page : referer,
-                     agent);
+                     i ? synth_skewed(r, 90000) : page_tail, status, body_size(r, status),
+                     i ? page : referer, page_tail, agent);
         t += synth_range(r, 3000, i ? 90000 : 700000);
     }
 }
@@ -116,7 +131,7 @@ void synth_public_noise(struct synth_slice *s, int64_t t)
         uint32_t status = crawler ? draw_status(r, false) : synth_chance(r, 900) ? 404 : 403;
         synth_access(s, f, t, from, (struct synth_str){0}, "GET",
                      crawler ? SYNTH_PICK(r, pages) : SYNTH_PICK(r, probes), synth_skewed(r, 90000),
-                     status, body_size(r, status), "-", agent);
+                     status, body_size(r, status), "-", 0, agent);
         t += synth_range(r, 300, 4000) * INT64_C(1000);
     }
 }
@@ -128,7 +143,7 @@ void synth_intranet_visit(struct synth_slice *s, int64_t t, const struct synth_s
     const struct synth_host *server = synth_any_host(s, SYNTH_INTRA),
                             *dns = synth_any_host(s, SYNTH_DNS);
     const char *page = SYNTH_SKEWED(r, intranet);
-    uint32_t hits = 1 + synth_below(r, 8);
+    uint32_t hits = 1 + synth_below(r, 8), page_tail = synth_skewed(r, 30000);
     struct synth_flow flow = {x->from,
                               server->ip,
                               synth_range(r, 49152, 65500),
@@ -149,8 +164,8 @@ void synth_intranet_visit(struct synth_slice *s, int64_t t, const struct synth_s
                      asset ? SYNTH_SKEWED(r, assets)
                      : i   ? SYNTH_SKEWED(r, intranet)
                            : page,
-                     synth_skewed(r, 30000), status, body_size(r, status), i ? page : "-",
-                     p->agent);
+                     i ? synth_skewed(r, 30000) : page_tail, status, body_size(r, status),
+                     i ? page : "-", page_tail, p->agent);
     }
 }
 

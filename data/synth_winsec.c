@@ -239,11 +239,11 @@ void synth_share(struct synth_slice *s, int64_t t, const struct synth_host *h,
               "Source Address:" TAB TAB,
         from, NL TAB "Source Port:" TAB TAB, port,
         NL TAB NL "Share Information:" NL TAB "Share Name:" TAB TAB "\\\\\\\\*\\\\", share,
-        NL TAB "Relative Target Name:" TAB, file, number, "\",\"Task\":\"12811",
+        NL TAB "Relative Target Name:" TAB, file, number, ".xlsx\",\"Task\":\"12811",
         FIELDS("Subject", a), "\",\"ObjectType\":\"File\",\"IpAddress\":\"", from,
         "\",\"IpPort\":\"", port, "\",\"ShareName\":\"\\\\\\\\*\\\\", share,
         "\",\"ShareLocalPath\":\"\\\\??\\\\D:\\\\Shares\\\\", share, "\",\"RelativeTargetName\":\"",
-        file, number,
+        file, number, ".xlsx",
         "\",\"AccessMask\":\"0x120089\",\"AccessList\":\"%%1538\\n" TAB TAB TAB TAB
         "%%4416\\n" TAB TAB TAB TAB "%%4423\\n" TAB TAB TAB TAB "\",\"AccessReason\":\"-");
 }

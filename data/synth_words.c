@@ -228,11 +228,11 @@ LIST(cloud_apps,
 const struct synth_process synth_processes[] = {
     {PF "Google\\\\Chrome\\\\Application\\\\chrome.exe",
      "\\\"" PF "Google\\\\Chrome\\\\Application\\\\chrome.exe\\\" --type=renderer --lang=en-US "
-               "--js-flags --device-scale-factor=1",
+     "--js-flags --device-scale-factor=1",
      "Google Chrome", "Google Chrome", "Google LLC", "chrome.exe", EXPL, 0x0F},
     {PF86 "Microsoft\\\\Edge\\\\Application\\\\msedge.exe",
      "\\\"" PF86 "Microsoft\\\\Edge\\\\Application\\\\msedge.exe\\\" --single-argument "
-                 "https://outlook.office365.com/",
+     "https://outlook.office365.com/",
      "Microsoft Edge", "Microsoft Edge", "Microsoft Corporation", "msedge.exe", EXPL, 0x0F},
     {PF "Microsoft Office\\\\root\\\\Office16\\\\OUTLOOK.EXE",
      "\\\"" PF "Microsoft Office\\\\root\\\\Office16\\\\OUTLOOK.EXE\\\"", "Microsoft Outlook",
