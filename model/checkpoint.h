@@ -41,6 +41,7 @@ int sec_ckpt_read_info(const char *dir, struct sec_ckpt_info *info);
 int sec_ckpt_read(const char *dir, const struct sec_params *params,
                   const struct sec_ckpt_arena *arenas, int n_arenas);
 int sec_ckpt_verify(const char *dir); /* all of it */
+bool sec_ckpt_has(const char *dir, const char *arena);
 void sec_ckpt_info_free(struct sec_ckpt_info *info);
 /* Keep the newest `keep` whole ones and those whose step is in the list; never removes the newest.
  */

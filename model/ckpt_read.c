@@ -221,6 +221,19 @@ int sec_ckpt_read(const char *dir, const struct sec_params *params,
     return read_all(dir, params, arenas, n_arenas);
 }
 
+bool sec_ckpt_has(const char *dir, const char *arena)
+{
+    cJSON *m = NULL;
+    const cJSON *e;
+    struct sec_ckpt_arena a = {.name = arena};
+    bool found = false;
+    if (!read_manifest(dir, &m))
+        cJSON_ArrayForEach(e, cJSON_GetObjectItemCaseSensitive(m, "tensors")) found |=
+            wanted(e, &a, 1) != NULL;
+    cJSON_Delete(m);
+    return found;
+}
+
 int sec_ckpt_verify(const char *dir)
 {
     return read_all(dir, NULL, NULL, 0);

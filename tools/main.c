@@ -27,6 +27,9 @@
     COMMAND("Tokenizer", tokenizer_stats)                                                          \
     COMMAND("Model", pretrain)                                                                     \
     COMMAND("Model", report)                                                                       \
+    COMMAND("Model", export)                                                                       \
+    COMMAND("Model", import)                                                                       \
+    COMMAND("Model", verify)                                                                       \
     COMMAND("Environment", doctor)                                                                 \
     COMMAND("Environment", completion)                                                             \
     COMMAND("Environment", man)
