@@ -95,6 +95,8 @@ static void newline(struct cleaner *c, bool join)
 {
     trim(c);
     c->i++;
+    if (!c->len)
+        return; /* a record does not start with empty lines */
     if (!join) {
         c->out[c->len++] = '\n';
         c->line = c->len;
@@ -184,6 +186,11 @@ enum sec_reason sec_clean(const char *p, size_t n, bool join, char *side, const 
         }
     }
     trim(&c);
+    while (c.len && c.out[c.len - 1] == '\n') {
+        c.len--;
+        c.line = 0;
+        trim(&c);
+    }
     *out = side;
     *out_len = c.len;
     if (c.len == 0)

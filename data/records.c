@@ -72,8 +72,11 @@ enum sec_format sec_format_detect(enum sec_format wanted, const char *name, cons
         return SEC_FORMAT_TSV;
     size_t lines = 0, indented = 0;
     for (const char *nl; p < end && (nl = memchr(p, '\n', (size_t)(end - p))); p = nl + 1) {
-        lines++;
-        indented += blank(*p) && nl - p > 1;
+        const char *text = p;
+        while (text < nl && (blank(*text) || *text == '\r'))
+            text++;
+        lines += text < nl;
+        indented += text < nl && blank(*p);
     }
     return indented && 2 * indented < lines ? SEC_FORMAT_MULTILINE : SEC_FORMAT_LINES;
 }
@@ -101,9 +104,10 @@ static const char *csv_end(const char *p, const char *end)
 static const char *multiline_end(const char *p, const char *end)
 {
     const char *line = p, *nl;
+    if (*p == '\n')
+        return p + 1; /* nothing that could be continued */
     while ((nl = memchr(line, '\n', (size_t)(end - line)))) {
         line = nl + 1;
-        /* An empty line is no continuation: it is dropped by cleaning. */
         if (line == end || !blank(*line) || line - p > MERGE_LIMIT)
             return line;
     }

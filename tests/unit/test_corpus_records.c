@@ -104,6 +104,7 @@ static void test_detection(void **state)
         enum sec_format format;
     } files[] = {
         {"a.log", "plain\nlines\n", SEC_FORMAT_LINES},
+        {"a.log", "x\n\n   \ny\n", SEC_FORMAT_LINES},
         {"a.log", "E\n\tat x\nF\nG\n", SEC_FORMAT_MULTILINE},
         {"a.log", " 1\n 2\n 3\n", SEC_FORMAT_LINES},
         {"a.log", "\xEF\xBB\xBF{\"a\":1}\n", SEC_FORMAT_JSONL},
@@ -137,6 +138,8 @@ static void test_cleaning(void **state)
         {TEXT("windows\r"), "windows", SEC_KEPT, false},
         {TEXT("both  \r"), "both", SEC_KEPT, false},
         {TEXT("  indent\r\n  more \r\n end"), "  indent\n  more\n end", SEC_KEPT, false},
+        {TEXT("E\n  \n at x\n \t\n"), "E\n\n at x", SEC_KEPT, false},
+        {TEXT("  \n\n"), NULL, SEC_DROP_EMPTY, false},
         {TEXT("<E>\r\n   <a/>\n\n</E>"), "<E> <a/> </E>", SEC_KEPT, true},
         {TEXT("\x1b[1;31mred\x1b[0m done"), "red done", SEC_KEPT, false},
         {TEXT("\x1b]0;title\x07x\x1b]8;;u\x1b\\y"), "xy", SEC_KEPT, false},
