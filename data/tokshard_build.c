@@ -325,18 +325,27 @@ static int check_target(const char *out_dir, bool force)
                             out_dir);
 }
 
+/* partial -> out_dir. A data set that was there is moved aside first and comes back if that fails.
+ */
 static int put_in_place(const char *partial, const char *out_dir)
 {
     int rc = 0;
     struct sec_buf old = {0};
+    const bool replace = sec_exists(out_dir);
     SEC_TRY(sec_buf_printf(&old, "%s.old", out_dir));
     SEC_TRY(sec_fsync_path(partial));
-    if (sec_exists(out_dir)) {
+    if (replace) {
         SEC_TRY(sec_remove_tree(old.data));
         SEC_TRY(sec_rename_durable(out_dir, old.data));
     }
-    SEC_TRY(sec_rename_durable(partial, out_dir));
-    SEC_TRY(sec_remove_tree(old.data));
+    rc = sec_rename_durable(partial, out_dir);
+    if (rc && replace && !sec_exists(out_dir)) {
+        char *message = sec_error_take();
+        sec_rename_durable(old.data, out_dir);
+        sec_error_put(rc, message);
+    }
+    if (!rc)
+        rc = sec_remove_tree(old.data);
 fail:
     sec_buf_free(&old);
     return rc;

@@ -7,7 +7,6 @@
 #include "data/tokshard.h"
 #include "data/tokshard_reader.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -51,12 +50,11 @@ uint64_t sec_tok_content_hash(const struct sec_tok_tables *t)
     return sec_hash64(h, sizeof h, SEC_TOK_FORMAT);
 }
 
-/* HDF5 writes through its own driver, so the fault point stands before each of its writes. */
+/* HDF5 refused a call. A failed write of the file itself comes from sec_h5_check() and close. */
 static int h5_failed(const struct sec_tokwriter *w, const char *what)
 {
-    int err = errno ? errno : EIO;
-    return sec_fail_errno(err, "%s: cannot write %s (%llu tokens so far); free space and run again",
-                          w->path, what, (unsigned long long)w->n_tokens);
+    return sec_fail(SEC_EFAIL, "%s: HDF5 cannot write %s (after %llu tokens)", w->path, what,
+                    (unsigned long long)w->n_tokens);
 }
 
 static int create_tokens(struct sec_tokwriter *w)
@@ -65,7 +63,6 @@ static int create_tokens(struct sec_tokwriter *w)
     const unsigned level = ZSTD_LEVEL;
     hid_t space = H5Screate_simple(1, &zero, &unlimited);
     hid_t plist = H5Pcreate(H5P_DATASET_CREATE);
-    errno = 0;
     bool ok = space >= 0 && plist >= 0 && H5Pset_chunk(plist, 1, &chunk) >= 0 &&
               H5Pset_obj_track_times(plist, false) >= 0 &&
               H5Pset_filter(plist, SEC_H5_ZSTD, H5Z_FLAG_MANDATORY, 1, &level) >= 0;
@@ -136,7 +133,6 @@ static int flush_group(struct sec_tokwriter *w)
     /* The extent is exact from the start: shrinking it later would make HDF5 rewrite the last
      * chunk. */
     hsize_t extent = w->n_tokens;
-    errno = 0;
     if (H5Dset_extent(w->tokens, &extent) < 0)
         return h5_failed(w, "/tokens");
     for (size_t i = 0; i < n; i++) {
@@ -144,9 +140,7 @@ static int flush_group(struct sec_tokwriter *w)
         haddr_t addr = HADDR_UNDEF;
         unsigned filters = 0;
         uint32_t len = (uint32_t)w->packed_len[i];
-        errno = 0;
-        if (sec_fault("write") ||
-            H5Dwrite_chunk(w->tokens, H5P_DEFAULT, 0, &at, len, w->packed + i * w->packed_cap) <
+        if (H5Dwrite_chunk(w->tokens, H5P_DEFAULT, 0, &at, len, w->packed + i * w->packed_cap) <
                 0 ||
             H5Dget_chunk_info_by_coord(w->tokens, &at, &filters, &addr, &size) < 0)
             return h5_failed(w, "/tokens");
@@ -155,6 +149,7 @@ static int flush_group(struct sec_tokwriter *w)
         SEC_TRY(sec_buf_add(&w->chunk_len, &len, sizeof len));
         SEC_TRY(sec_buf_add(&w->chunk_xxh3, &w->packed_hash[i], sizeof(uint64_t)));
     }
+    SEC_TRY(sec_h5_check(w->file));
     w->raw_len = 0;
 fail:
     return rc;
@@ -173,7 +168,6 @@ static int put_sources(struct sec_tokwriter *w)
     for (int i = 0; i < w->o.n_sources; i++)
         memcpy(names + (size_t)i * width, w->o.sources[i], strlen(w->o.sources[i]));
     hid_t type = H5Tcopy(H5T_C_S1);
-    errno = 0;
     int rc = type >= 0 && H5Tset_size(type, width) >= 0 &&
                      H5Tset_strpad(type, H5T_STR_NULLPAD) >= 0 &&
                      H5Tset_cset(type, H5T_CSET_UTF8) >= 0
@@ -226,7 +220,6 @@ static int seal_shard(struct sec_tokwriter *w)
     struct sec_tokshard_info info = {.split = w->o.split};
     SEC_TRY(flush_group(w));
     SEC_TRY(put_tables(w));
-    errno = 0;
     herr_t closed = H5Dclose(w->tokens);
     w->tokens = -1;
     if (closed < 0) {
@@ -236,7 +229,6 @@ static int seal_shard(struct sec_tokwriter *w)
     hid_t file = w->file;
     w->file = -1;
     SEC_TRY(sec_h5_close(file, w->path));
-    SEC_TRY(sec_fsync_path(w->path));
 
     struct sec_tok_tables tables = {w->doc_off.data,
                                     w->doc_src.data,
