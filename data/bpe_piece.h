@@ -14,20 +14,36 @@ struct sec_piece_key {
     uint64_t lo, hi;
 };
 
-/* room: readable bytes at p, at least n. */
+/* Bytes that belong to a piece of n bytes. */
+static const struct sec_piece_key sec_piece_masks[16] = {
+    {0, 0},
+    {0xFF, 0},
+    {0xFFFF, 0},
+    {0xFFFFFF, 0},
+    {0xFFFFFFFF, 0},
+    {0xFFFFFFFFFF, 0},
+    {0xFFFFFFFFFFFF, 0},
+    {0xFFFFFFFFFFFFFF, 0},
+    {UINT64_MAX, 0},
+    {UINT64_MAX, 0xFF},
+    {UINT64_MAX, 0xFFFF},
+    {UINT64_MAX, 0xFFFFFF},
+    {UINT64_MAX, 0xFFFFFFFF},
+    {UINT64_MAX, 0xFFFFFFFFFF},
+    {UINT64_MAX, 0xFFFFFFFFFFFF},
+    {UINT64_MAX, 0xFFFFFFFFFFFFFF},
+};
+
+/* n <= 15; room: readable bytes at p, at least n. */
 static inline struct sec_piece_key sec_piece_key(const uint8_t *p, size_t n, size_t room)
 {
     struct sec_piece_key k = {0, 0};
-    if (room >= 16) {
+    if (room >= 16)
         memcpy(&k, p, 16);
-        /* Shifts by 64 are undefined; 1 <= n <= 15 keeps both counts within 0..63. */
-        uint64_t low = n >= 8 ? UINT64_MAX : ((uint64_t)1 << (8 * n)) - 1;
-        uint64_t high = n > 8 ? ((uint64_t)1 << (8 * (n - 8))) - 1 : 0;
-        k.lo &= low;
-        k.hi &= high;
-    } else {
+    else
         memcpy(&k, p, n);
-    }
+    k.lo &= sec_piece_masks[n].lo;
+    k.hi &= sec_piece_masks[n].hi;
     k.hi |= (uint64_t)n << 56;
     return k;
 }

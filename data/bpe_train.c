@@ -1,7 +1,6 @@
 #include "data/bpe_train.h"
 
 #include "base/error.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "data/pretok.h"
 
@@ -9,15 +8,15 @@
 
 #define N_IDS 65536u
 
-/* A candidate merge: the pair's count when it was queued and the words that got the pair then. A
- * pair may be queued again when a later merge makes more of it (two merges can give the same
- * entry); each queued part covers its own words, as in the reference. */
+/* A candidate merge: the pair, its count when it was queued, and the words that hold it. A pair is
+ * queued once, in the merge that makes its younger half: later merges only make pairs of still
+ * younger entries. By the same token no two merges spell the same bytes: a stretch of text whose
+ * borders no merge crossed has been merged as if it stood alone. */
 struct candidate {
     uint64_t count;
     const uint32_t *words;
     uint32_t pair; /* left << 16 | right */
     uint32_t n_words;
-    uint32_t seq; /* order of queueing: makes ties between parts of one pair definite */
 };
 
 /* Changes of one kind of neighbour pair during one merge, by the neighbour's id. */
@@ -52,7 +51,6 @@ struct learner {
     size_t n_pairs, pair_mask;
     struct candidate *heap;
     size_t heap_n, heap_cap;
-    uint32_t seq;
     struct changes ch[N_CHANGES];
     struct record *records;
     size_t n_records, records_cap;
@@ -63,8 +61,6 @@ struct learner {
     struct sec_buf bytes;
     uint32_t *off;
     uint32_t n_entries;
-    uint16_t *index; /* bytes -> id + 1 */
-    uint32_t index_mask;
     struct sec_bpe_merge *merges;
     uint32_t n_merges;
 };
@@ -130,7 +126,7 @@ static bool better(const struct candidate *a, const struct candidate *b)
 {
     if (a->count != b->count)
         return a->count > b->count;
-    return a->pair != b->pair ? a->pair < b->pair : a->seq < b->seq;
+    return a->pair < b->pair;
 }
 
 static void heap_down(struct learner *l, size_t i)
@@ -193,33 +189,13 @@ static uint32_t *take_positions(struct learner *l, size_t n)
 
 /* --- entries --- */
 
-static uint16_t *entry_slot(const struct learner *l, const uint8_t *p, size_t n)
+/* The bytes appended at the end of l->bytes become an entry. */
+static void settle_entry(struct learner *l)
 {
-    uint32_t i = (uint32_t)sec_hash64(p, n, 0) & l->index_mask;
-    for (; l->index[i]; i = (i + 1) & l->index_mask) {
-        uint32_t id = l->index[i] - 1u;
-        if (l->off[id + 1] - l->off[id] == n && memcmp(l->bytes.data + l->off[id], p, n) == 0)
-            break;
-    }
-    return &l->index[i];
-}
-
-/* Id of the entry whose bytes were just appended at the end of l->bytes. */
-static uint16_t settle_entry(struct learner *l)
-{
-    uint32_t at = l->off[l->n_entries];
-    size_t n = l->bytes.len - at;
-    uint16_t *slot = entry_slot(l, (const uint8_t *)l->bytes.data + at, n);
-    if (*slot) {
-        l->bytes.len = at; /* two merges may spell the same bytes: one entry, two merges */
-        return (uint16_t)(*slot - 1);
-    }
     l->off[++l->n_entries] = (uint32_t)l->bytes.len;
-    *slot = (uint16_t)l->n_entries;
-    return (uint16_t)(l->n_entries - 1);
 }
 
-static int joined_entry(struct learner *l, uint32_t a, uint32_t b, uint16_t *id)
+static int join_entries(struct learner *l, uint32_t a, uint32_t b)
 {
     size_t na = l->off[a + 1] - l->off[a], nb = l->off[b + 1] - l->off[b];
     if (l->bytes.len + na + nb > SEC_BPE_MAX_BYTES)
@@ -233,7 +209,7 @@ static int joined_entry(struct learner *l, uint32_t a, uint32_t b, uint16_t *id)
     memcpy(l->bytes.data + l->bytes.len, l->bytes.data + l->off[a], na);
     memcpy(l->bytes.data + l->bytes.len + na, l->bytes.data + l->off[b], nb);
     l->bytes.len += na + nb;
-    *id = settle_entry(l);
+    settle_entry(l);
     return 0;
 }
 
@@ -241,19 +217,14 @@ static int init_entries(struct learner *l)
 {
     int rc;
     size_t cap = (size_t)l->o->vocab_size;
-    uint32_t slots = 1024;
-    while (slots < cap * 2)
-        slots *= 2;
     l->off = malloc((cap + 1) * sizeof *l->off);
-    l->index = calloc(slots, sizeof *l->index);
-    l->merges = malloc(SEC_BPE_MAX_MERGES * sizeof *l->merges);
-    l->index_mask = slots - 1;
-    if (!l->off || !l->index || !l->merges)
+    l->merges = malloc(cap * sizeof *l->merges);
+    if (!l->off || !l->merges)
         return no_memory();
     l->off[0] = 0;
-    for (int i = 0; i < SEC_TOK_SPECIALS; i++) { /* not in the index: text never makes them */
+    for (int i = 0; i < SEC_TOK_SPECIALS; i++) {
         SEC_TRY(sec_buf_adds(&l->bytes, sec_special_names[i]));
-        l->off[++l->n_entries] = (uint32_t)l->bytes.len;
+        settle_entry(l);
     }
     uint8_t order[256];
     sec_byte_order(order);
@@ -356,7 +327,7 @@ static int init_pairs(struct learner *l)
             goto fail;
         }
         uint32_t pair = ((k >> 8) + SEC_TOK_SPECIALS) << 16 | ((k & 255) + SEC_TOK_SPECIALS);
-        struct candidate c = {(uint64_t)count[k], lists[k], pair, n[k], l->seq++};
+        struct candidate c = {(uint64_t)count[k], lists[k], pair, n[k]};
         SEC_TRY(pair_add(l, pair, count[k]));
         SEC_TRY(heap_push(l, c));
     }
@@ -481,12 +452,11 @@ static int queue_new_pairs(struct learner *l, const struct sec_bpe_merge *m)
             uint32_t pair = changed_pair(k, x, m), n = c->n_words[x];
             int64_t count = l->pair_count[pair_slot(l, pair)];
             uint32_t *list = c->list[x] = take_positions(l, n);
-            struct candidate v = {(uint64_t)count, list, pair, n, l->seq};
+            struct candidate v = {(uint64_t)count, list, pair, n};
             if (!list)
                 return no_memory();
             if (count <= 0)
                 continue;
-            l->seq++;
             int rc = heap_push(l, v);
             if (rc)
                 return rc;
@@ -518,7 +488,8 @@ static int do_merge(struct learner *l, const struct candidate *c)
     struct sec_bpe_merge *m = &l->merges[l->n_merges++];
     m->a = (uint16_t)(c->pair >> 16);
     m->b = (uint16_t)c->pair;
-    SEC_TRY(joined_entry(l, m->a, m->b, &m->id));
+    m->id = (uint16_t)l->n_entries;
+    SEC_TRY(join_entries(l, m->a, m->b));
     for (uint32_t i = 0; i < c->n_words; i++)
         SEC_TRY(merge_word(l, c->words[i], m->a, m->b, m->id));
     SEC_TRY(book_changes(l, m));
@@ -531,8 +502,7 @@ fail:
 static int learn(struct learner *l)
 {
     uint64_t least = l->o->min_frequency > 1 ? l->o->min_frequency : 1;
-    while (l->n_entries < (uint32_t)l->o->vocab_size && l->heap_n &&
-           l->n_merges < SEC_BPE_MAX_MERGES) {
+    while (l->n_entries < (uint32_t)l->o->vocab_size && l->heap_n) {
         struct candidate top = l->heap[0];
         uint64_t now = (uint64_t)l->pair_count[pair_slot(l, top.pair)];
         if (top.count != now) {
@@ -551,35 +521,6 @@ static int learn(struct learner *l)
                          l->o->vocab_size, (unsigned long long)top.count);
     }
     sec_progress_done();
-    return 0;
-}
-
-static int by_pair_then_rank(const void *x, const void *y)
-{
-    const uint64_t a = *(const uint64_t *)x, b = *(const uint64_t *)y;
-    return (a > b) - (a < b);
-}
-
-/* A pair that was merged twice counts with its later rank only, as in the reference's table. */
-static int drop_repeated_merges(struct learner *l)
-{
-    if (l->n_merges + SEC_BPE_BASE == l->n_entries)
-        return 0; /* every merge made an entry, so no pair came twice */
-    uint64_t *v = malloc(l->n_merges * sizeof *v);
-    if (!v)
-        return no_memory();
-    for (uint32_t r = 0; r < l->n_merges; r++)
-        v[r] = (uint64_t)l->merges[r].a << 48 | (uint64_t)l->merges[r].b << 32 | r;
-    qsort(v, l->n_merges, sizeof *v, by_pair_then_rank);
-    for (uint32_t i = 0; i + 1 < l->n_merges; i++)
-        if (v[i] >> 32 == v[i + 1] >> 32)
-            l->merges[(uint32_t)v[i]].id = 0; /* no merge gives a special: a mark */
-    free(v);
-    uint32_t kept = 0;
-    for (uint32_t r = 0; r < l->n_merges; r++)
-        if (l->merges[r].id)
-            l->merges[kept++] = l->merges[r];
-    l->n_merges = kept;
     return 0;
 }
 
@@ -603,7 +544,6 @@ static void learner_free(struct learner *l)
     sec_arena_free(&l->positions);
     sec_buf_free(&l->bytes);
     free(l->off);
-    free(l->index);
     free(l->merges);
 }
 
@@ -619,7 +559,6 @@ int sec_bpe_learn(const struct sec_piece_counts *counts, const struct sec_bpe_op
     SEC_TRY(init_pairs(&l));
     SEC_TRY(init_changes(&l));
     SEC_TRY(learn(&l));
-    SEC_TRY(drop_repeated_merges(&l));
     rc = sec_tokenizer_build((int)l.n_entries, o->pretok, (uint8_t *)l.bytes.data, l.off, l.merges,
                              l.n_merges, "tokenizer training", out);
     l.bytes = (struct sec_buf){0}; /* handed over */

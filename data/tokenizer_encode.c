@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #define BATCH         512
+#define AHEAD         64 /* pieces whose cache sets are fetched together */
 #define SHORT_IDS     7
 #define SHORT_BUCKETS 16384u
 #define LONG_BYTES    64
@@ -36,6 +37,8 @@ struct sec_encoder_ctx {
     struct long_entry *longs;
     struct sec_bpe_scratch scratch;
     uint32_t ends[BATCH];
+    struct sec_piece_key ahead_key[AHEAD];
+    struct short_bucket *ahead_set[AHEAD];
 };
 
 /* Growing list of ids owned by the caller of sec_encode(). */
@@ -85,39 +88,69 @@ static int sink_reserve(struct sink *s, size_t extra)
     return 0;
 }
 
-/* A piece that the short cache cannot hold. out has room for n ids. */
-static int encode_long(struct sec_encoder_ctx *c, const uint8_t *p, size_t n, uint16_t *out,
-                       size_t *n_out)
+/* A piece that the short cache cannot hold. out has room for n ids; returns their number or an
+ * error, as the functions below do. */
+static int64_t encode_long(struct sec_encoder_ctx *c, const uint8_t *p, size_t n, uint16_t *out)
 {
-    if (n > LONG_BYTES)
-        return sec_bpe_merge_piece(c->t, &c->scratch, p, n, out, n_out);
-    struct long_entry *e = &c->longs[sec_hash64(p, n, 0) % LONG_ENTRIES];
-    if (e->len == n && memcmp(e->bytes, p, n) == 0) {
-        memcpy(out, e->ids, e->n * sizeof *out);
-        *n_out = e->n;
-        return 0;
+    struct long_entry *e = NULL;
+    if (n <= LONG_BYTES) {
+        e = &c->longs[sec_hash64(p, n, 0) % LONG_ENTRIES];
+        if (e->len == n && memcmp(e->bytes, p, n) == 0) {
+            memcpy(out, e->ids, e->n * sizeof *out);
+            return e->n;
+        }
     }
-    int rc = sec_bpe_merge_piece(c->t, &c->scratch, p, n, out, n_out);
-    if (rc || *n_out > LONG_IDS)
+    size_t got;
+    int rc = sec_bpe_merge_piece(c->t, &c->scratch, p, n, out, &got);
+    if (rc)
         return rc;
-    memcpy(e->bytes, p, n);
-    memcpy(e->ids, out, *n_out * sizeof *out);
-    e->len = (uint8_t)n;
-    e->n = (uint8_t)*n_out;
-    return 0;
+    if (e && got <= LONG_IDS) {
+        memcpy(e->bytes, p, n);
+        memcpy(e->ids, out, got * sizeof *out);
+        e->len = (uint8_t)n;
+        e->n = (uint8_t)got;
+    }
+    return (int64_t)got;
 }
 
-static int encode_miss(struct sec_encoder_ctx *c, struct short_bucket *b, struct sec_piece_key key,
-                       const uint8_t *p, size_t n, uint16_t *out, size_t *n_out)
+/* Everything but a hit in the short cache; kept out of the hot loop, whose variables then stay in
+ * registers. */
+static __attribute__((noinline)) int64_t encode_miss(struct sec_encoder_ctx *c,
+                                                     struct short_bucket *b,
+                                                     struct sec_piece_key key, const uint8_t *p,
+                                                     size_t n, uint16_t *out)
 {
-    int rc = encode_long(c, p, n, out, n_out);
-    if (rc || *n_out > SHORT_IDS)
-        return rc;
-    b->way[1] = b->way[0];
-    b->way[0].key = key;
-    b->way[0].ids[SHORT_IDS] = (uint16_t)*n_out;
-    memcpy(b->way[0].ids, out, *n_out * sizeof *out);
-    return 0;
+    int64_t got = encode_long(c, p, n, out);
+    if (got > 0 && got <= SHORT_IDS && n <= SEC_PIECE_SHORT) {
+        b->way[1] = b->way[0];
+        b->way[0].key = key;
+        b->way[0].ids[SHORT_IDS] = (uint16_t)got;
+        memcpy(b->way[0].ids, out, (size_t)got * sizeof *out);
+    }
+    return got;
+}
+
+/* Keys and sets of the next pieces, found ahead of their use: this loop has no branch that depends
+ * on the text, so the memory accesses of many pieces overlap. Long pieces give a key nobody uses.
+ */
+static void look_ahead(struct sec_encoder_ctx *c, const uint8_t *p, size_t n, size_t start,
+                       size_t first, size_t last)
+{
+    for (size_t i = first; i < last; i++) {
+        size_t len = c->ends[i] - start;
+        len = len < SEC_PIECE_SHORT ? len : SEC_PIECE_SHORT;
+        struct sec_piece_key key = sec_piece_key(p + start, len, n - start);
+        struct short_bucket *b = &c->shorts[sec_piece_hash(key) % SHORT_BUCKETS];
+        __builtin_prefetch(b);
+        c->ahead_key[i - first] = key;
+        c->ahead_set[i - first] = b;
+        start = c->ends[i];
+    }
+}
+
+static inline bool same_key(const struct short_entry *e, struct sec_piece_key k)
+{
+    return !((e->key.lo ^ k.lo) | (e->key.hi ^ k.hi));
 }
 
 /* One batch of pieces, c->ends[0..k), of p[0..n). The sink has room for a full entry beyond the
@@ -127,30 +160,26 @@ static int encode_pieces(struct sec_encoder_ctx *c, const uint8_t *p, size_t n, 
 {
     uint16_t *out = *s->ids + *s->len;
     size_t start = 0;
-    int rc = 0;
-    for (size_t i = 0; i < k && !rc; i++) {
-        size_t len = c->ends[i] - start, got;
-        if (len <= SEC_PIECE_SHORT) {
-            struct sec_piece_key key = sec_piece_key(p + start, len, n - start);
-            struct short_bucket *b = &c->shorts[sec_piece_hash(key) % SHORT_BUCKETS];
-            const struct short_entry *e = &b->way[0];
-            if (e->key.lo != key.lo || e->key.hi != key.hi)
-                e++;
-            if (e->key.lo == key.lo && e->key.hi == key.hi) {
-                memcpy(out, e->ids, sizeof e->ids);
-                got = e->ids[SHORT_IDS];
-            } else {
-                rc = encode_miss(c, b, key, p + start, len, out, &got);
-            }
+    for (size_t i = 0; i < k; i++) {
+        if (i % AHEAD == 0)
+            look_ahead(c, p, n, start, i, i + AHEAD < k ? i + AHEAD : k);
+        size_t len = c->ends[i] - start;
+        struct sec_piece_key key = c->ahead_key[i % AHEAD];
+        struct short_bucket *b = c->ahead_set[i % AHEAD];
+        const struct short_entry *e = &b->way[!same_key(&b->way[0], key)];
+        if (len <= SEC_PIECE_SHORT && same_key(e, key)) {
+            memcpy(out, e->ids, sizeof e->ids); /* of constant size, whatever their number */
+            out += e->ids[SHORT_IDS];
         } else {
-            rc = encode_long(c, p + start, len, out, &got);
-        }
-        if (!rc)
+            int64_t got = encode_miss(c, b, key, p + start, len, out);
+            if (got < 0)
+                return (int)got;
             out += got;
+        }
         start = c->ends[i];
     }
     *s->len = (size_t)(out - *s->ids);
-    return rc;
+    return 0;
 }
 
 static int encode_text(struct sec_encoder_ctx *c, const uint8_t *p, size_t n, struct sink *s)
