@@ -73,6 +73,7 @@ struct op {
     int (*backward)(struct sec_backend *b, struct call *c); /* NULL: none */
     bool exact;                                             /* same bits as ref */
     double bf16_l2; /* above 0: rounded values feed later sums; allowed relative L2 error at BF16 */
+    double unit;    /* size of terms that may cancel in a result: a floor for the tolerance */
 };
 
 static inline uint64_t mix64(uint64_t x)
@@ -204,7 +205,7 @@ static int compare_tensor(const struct call *c, const struct tensor *got, const 
     rms = sqrt(rms / (double)(want->n ? want->n : 1));
     double single = 0x1p-22 * sqrt((double)(c->k < 4 ? 4 : c->k));
     double tol = exact ? 0 : bf16 ? 0x1p-7 : single;
-    double floor = !bf16 ? rms : chained ? 2 * rms : 0.125 * rms;
+    double floor = c->c.op->unit + (!bf16 ? rms : chained ? 2 * rms : 0.125 * rms);
     double l2_tol = exact ? 0 : !bf16 ? single : chained ? c->c.op->bf16_l2 : 1e-3;
     for (int64_t i = 0; i < want->n; i++) {
         double d = fabs(get(got, i) - get(want, i)), e = d - tol * (fabs(get(want, i)) + floor);
@@ -215,7 +216,7 @@ static int compare_tensor(const struct call *c, const struct tensor *got, const 
         }
     }
     diff = sqrt(diff / (double)(want->n ? want->n : 1));
-    if (worst == 0 && diff <= l2_tol * rms)
+    if (worst == 0 && diff <= l2_tol * (rms + c->c.op->unit))
         return 0;
     char text[128];
     case_text(c, text, sizeof text);

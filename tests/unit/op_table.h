@@ -11,7 +11,7 @@
             return rc_;                                                                            \
     } while (0)
 
-/* Tensor `in` has the gradient `grad` (an output) ; output `out` has the upstream gradient `up`. */
+/* The gradient of an input, or the upstream gradient of an output. */
 static void link_grad(struct call *c, int tensor_index, int grad)
 {
     c->t[tensor_index].grad = grad;
@@ -255,7 +255,7 @@ static int add_ln_backward(struct sec_backend *b, struct call *c)
 }
 
 /* The element-wise ops on rows x cols: x -> y, dy -> dx. */
-static void element_setup(struct call *c)
+static void dropout_setup(struct call *c)
 {
     int64_t cols = c->c.dim[1], n = c->c.dim[0] * cols;
     int x = tensor(c, "x", IN, c->act, n, cols, 2.5, 0);
@@ -275,7 +275,7 @@ static int dropout_backward(struct sec_backend *b, struct call *c)
 }
 static void gelu_setup(struct call *c)
 {
-    element_setup(c);
+    dropout_setup(c);
     c->work[1] *= 1.5;
 }
 static int gelu_forward(struct sec_backend *b, struct call *c)
@@ -557,25 +557,24 @@ static int sumsq_forward(struct sec_backend *b, struct call *c)
     return b->sumsq(b, data(c, "x"), c->c.dim[0], c->master, data(c, "sum"));
 }
 
-static const struct op op_cast = {"cast", cast_setup, cast_forward, NULL, true, 0};
-static const struct op op_gemm = {"gemm", gemm_setup, gemm_forward, NULL, false, 0};
-static const struct op op_linear = {"linear",        linear_setup, linear_forward,
-                                    linear_backward, false,        2e-3};
-static const struct op op_embed = {"embed", embed_setup, embed_forward, embed_backward, true, 0};
-static const struct op op_add_ln = {"add_ln",        add_ln_setup, add_ln_forward,
-                                    add_ln_backward, false,        1e-3};
-static const struct op op_dropout = {"dropout",        element_setup, dropout_forward,
-                                     dropout_backward, false,         0};
-static const struct op op_gelu = {"gelu", gelu_setup, gelu_forward, gelu_backward, false, 0};
-static const struct op op_add = {"add", add_setup, add_forward, NULL, true, 0};
-static const struct op op_bias_grad = {"bias_grad", bias_grad_setup, bias_grad_forward,
-                                       NULL,        false,           0};
-static const struct op op_gather = {"gather",        gather_setup, gather_forward,
-                                    gather_backward, true,         0};
-static const struct op op_attn = {"attn", attn_setup, attn_forward, attn_backward, false, 6e-3};
-static const struct op op_conv = {"conv", conv_setup, conv_forward, conv_backward, false, 0};
-static const struct op op_xent = {"xent", xent_setup, xent_forward, xent_backward, false, 0};
-static const struct op op_adamw = {"adamw", adamw_setup, adamw_forward, NULL, false, 0};
-static const struct op op_sumsq = {"sumsq", sumsq_setup, sumsq_forward, NULL, false, 0};
+#define ENTRY(op, ...)                                                                             \
+    static const struct op op_##op = {                                                             \
+        .name = #op, .setup = op##_setup, .forward = op##_forward, __VA_ARGS__}
+
+ENTRY(cast, .exact = true);
+ENTRY(gemm, .exact = false);
+ENTRY(linear, .backward = linear_backward, .bf16_l2 = 2e-3);
+ENTRY(embed, .backward = embed_backward, .exact = true);
+ENTRY(add_ln, .backward = add_ln_backward, .bf16_l2 = 1e-3);
+ENTRY(dropout, .backward = dropout_backward);
+ENTRY(gelu, .backward = gelu_backward);
+ENTRY(add, .exact = true);
+ENTRY(bias_grad, .exact = false);
+ENTRY(gather, .backward = gather_backward, .exact = true);
+ENTRY(attn, .backward = attn_backward, .bf16_l2 = 6e-3, .unit = 0.25);
+ENTRY(conv, .backward = conv_backward);
+ENTRY(xent, .backward = xent_backward);
+ENTRY(adamw, .exact = false);
+ENTRY(sumsq, .exact = false);
 
 #endif
