@@ -501,6 +501,7 @@ fail:
 
 static int learn(struct learner *l)
 {
+    double start = sec_now();
     uint64_t least = l->o->min_frequency > 1 ? l->o->min_frequency : 1;
     while (l->n_entries < (uint32_t)l->o->vocab_size && l->heap_n) {
         struct candidate top = l->heap[0];
@@ -516,7 +517,7 @@ static int learn(struct learner *l)
         int rc = do_merge(l, &top);
         if (rc)
             return rc;
-        if (l->n_entries % 64 == 0)
+        if (l->n_entries % 64 == 0 && sec_now() - start > 1)
             sec_progress("merges: %u of %d entries, best count %llu", l->n_entries,
                          l->o->vocab_size, (unsigned long long)top.count);
     }

@@ -24,6 +24,7 @@ struct source {
     struct sec_reader *reader;
     struct sec_buf carry; /* start of a line whose end is not read yet */
     uint64_t bytes;
+    double start;
 };
 
 struct job {
@@ -123,7 +124,7 @@ static int next_work(struct source *s, struct sec_buf *out, const char **shard)
     }
     if (!rc && !out->len && s->next_shard < s->shards.n)
         *shard = s->shards.v[s->next_shard++];
-    if (sec_progress_due())
+    if (sec_now() - s->start > 1 && sec_progress_due())
         sec_progress("counting: %.0f MB", (double)s->bytes / 1e6);
     pthread_mutex_unlock(&s->lock);
     return rc;
@@ -183,7 +184,7 @@ static int count_thread(void *ctx, size_t i)
 
 static int count_all(struct job *j, int threads, struct sec_bpe_summary *sum)
 {
-    double start = sec_now();
+    double start = j->src.start = sec_now();
     int rc = sec_parallel_for((size_t)threads, threads, count_thread, j);
     sec_progress_done();
     for (int i = 1; i < threads && !rc; i++) {
