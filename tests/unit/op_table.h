@@ -557,9 +557,9 @@ static int sumsq_forward(struct sec_backend *b, struct call *c)
     return b->sumsq(b, data(c, "x"), c->c.dim[0], c->master, data(c, "sum"));
 }
 
-#define ENTRY(op, ...)                                                                             \
-    static const struct op op_##op = {                                                             \
-        .name = #op, .setup = op##_setup, .forward = op##_forward, __VA_ARGS__}
+#define ENTRY(id, ...)                                                                             \
+    static const struct op op_##id = {                                                             \
+        .name = #id, .setup = id##_setup, .forward = id##_forward, __VA_ARGS__}
 
 ENTRY(cast, .exact = true);
 ENTRY(gemm, .exact = false);

@@ -310,25 +310,19 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Median seconds of a call over at least 5 runs and 0.3 s. */
-static double median_time(struct sec_backend *b, struct call *c,
-                          int (*fn)(struct sec_backend *, struct call *))
+/* Least seconds of a call over at least 5 runs and 0.3 s. */
+static double best_time(struct sec_backend *b, struct call *c,
+                        int (*fn)(struct sec_backend *, struct call *))
 {
-    double t[200], end = now() + 0.3;
-    int n = 0;
+    double best = INFINITY, end = now() + 0.3;
     fn(b, c); /* warm-up */
-    while (n < 200 && (n < 5 || now() < end)) {
+    for (int n = 0; n < 5 || now() < end; n++) {
         double start = now();
         fn(b, c);
-        t[n++] = now() - start;
+        double seconds = now() - start;
+        best = seconds < best ? seconds : best;
     }
-    for (int i = 1; i < n; i++)
-        for (int j = i; j && t[j] < t[j - 1]; j--) {
-            double x = t[j];
-            t[j] = t[j - 1];
-            t[j - 1] = x;
-        }
-    return t[n / 2];
+    return best;
 }
 
 static void print_rate(const char *what, double work, double seconds)
@@ -370,10 +364,14 @@ static int speed(const char *only)
     char *from = sec_alloc_aligned(bytes), *to = sec_alloc_aligned(bytes);
     memset(from, 1, bytes);
     memset(to, 1, bytes);
-    double start = now();
-    b->copy(b, to, from, bytes);
+    double best = INFINITY;
+    for (int i = 0; i < 5; i++) {
+        double start = now();
+        b->copy(b, to, from, bytes);
+        best = now() - start < best ? now() - start : best;
+    }
     printf("memcpy of 256 MiB, one thread: %.1f GB/s read and written\n",
-           2e-9 * (double)bytes / (now() - start));
+           2e-9 * (double)bytes / best);
     sec_free_aligned(from);
     sec_free_aligned(to);
     for (size_t i = 0; i < sizeof speed_cases / sizeof *speed_cases; i++)
@@ -385,9 +383,9 @@ static int speed(const char *only)
             call_init(&c, &speed_cases[i], types[t]);
             case_text(&c, text, sizeof text);
             printf("%-40s", text);
-            print_rate("fwd", c.work[0], median_time(b, &c, c.c.op->forward));
+            print_rate("fwd", c.work[0], best_time(b, &c, c.c.op->forward));
             if (c.c.op->backward)
-                print_rate("bwd", c.work[1], median_time(b, &c, c.c.op->backward));
+                print_rate("bwd", c.work[1], best_time(b, &c, c.c.op->backward));
             printf("\n");
             call_free(&c);
         }
