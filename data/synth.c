@@ -190,7 +190,9 @@ static int lay_out(struct run *r)
     for (uint32_t d = 0; d < r->days; d++) {
         double share = (double)(r->rate_before[d + 1] - r->rate_before[d]) / all;
         uint64_t n = (uint64_t)((double)r->total * share / slice);
-        r->first_slice[d + 1] = r->first_slice[d] + (n < 4 ? 4 : n);
+        uint64_t least = (uint64_t)((double)r->total * share / slice * 64);
+        least = limited(least, 1, 24); /* small days: about an hour, but at least 1/64 of a slice */
+        r->first_slice[d + 1] = r->first_slice[d] + (n < least ? least : n);
     }
     return 0;
 }

@@ -441,68 +441,54 @@ static void software_update(struct synth_slice *s, int64_t t)
                 SYNTH_PICK(r, assets), synth_skewed(r, 5000));
 }
 
+static void cron_job(struct synth_slice *s, int64_t t)
+{
+    int64_t hour = t / SYNTH_HOUR;
+    if (hour >= 1 && hour < 4 && synth_chance(&s->rng, 400))
+        nightly_backup(s, t);
+    else
+        synth_cron(s, t - t % SYNTH_MINUTE + SYNTH_SECOND, any_linux(s),
+                   SYNTH_SKEWED(&s->rng, cron_jobs));
+}
+
+static void ssh_scanner(struct synth_slice *s, int64_t t)
+{
+    synth_ssh_probe(s, t, synth_any_host(s, SYNTH_JUMP),
+                    synth_client_ip(s->world, 45000 + synth_below(&s->rng, 9000)));
+}
+
+static void vpn_scanner(struct synth_slice *s, int64_t t)
+{
+    synth_vpn_fail(s, t, synth_client_ip(s->world, 55000 + synth_below(&s->rng, 3000)),
+                   synth_range(&s->rng, 1024, 65500), none);
+}
+
+static const struct synth_person *any_person(struct synth_slice *s)
+{
+    return &s->world->person[synth_skewed(&s->rng, s->world->people)];
+}
+
+static void mail_arrives(struct synth_slice *s, int64_t t)
+{
+    synth_mail_in(s, t, any_person(s));
+}
+
+static void phone_refresh(struct synth_slice *s, int64_t t)
+{
+    const struct synth_person *p = any_person(s);
+    synth_sign_in(s, t, p, p->phone_ip, p->phone_agent, p->place, 0, false);
+}
+
+/* In the order of the machine table in synth_fill.c. */
+static void (*const machine_kinds[SYNTH_MACHINE_KINDS])(struct synth_slice *, int64_t) = {
+    cron_job,        synth_public_visit, synth_public_noise,  firewall_noise, ssh_scanner,
+    windows_service, synth_kube_service, synth_cloud_service, server_lookup,  automation,
+    mail_arrives,    synth_mail_reject,  vpn_scanner,         phone_refresh,  software_update};
+
 void synth_machine_activity(struct synth_slice *s, const struct synth_mix *mix, int64_t t)
 {
-    struct synth_rng *r = &s->rng;
-    const struct synth_world *w = s->world;
-    uint32_t dice = synth_below(r, mix->machine[SYNTH_MACHINE_KINDS - 1]), kind = 0;
+    uint32_t dice = synth_below(&s->rng, mix->machine[SYNTH_MACHINE_KINDS - 1]), kind = 0;
     while (dice >= mix->machine[kind])
         kind++;
-    const struct synth_person *p = &w->person[synth_skewed(r, w->people)];
-    int64_t hour = t / SYNTH_HOUR;
-    switch (kind) {
-    case 0:
-        synth_cron(s, t - t % SYNTH_MINUTE + SYNTH_SECOND, any_linux(s),
-                   SYNTH_SKEWED(r, cron_jobs));
-        break;
-    case 1:
-        synth_public_visit(s, t);
-        break;
-    case 2:
-        synth_public_noise(s, t);
-        break;
-    case 3:
-        firewall_noise(s, t);
-        break;
-    case 4:
-        synth_ssh_probe(s, t, synth_any_host(s, SYNTH_JUMP),
-                        synth_client_ip(w, 45000 + synth_below(r, 9000)));
-        break;
-    case 5:
-        windows_service(s, t);
-        break;
-    case 6:
-        synth_kube_service(s, t);
-        break;
-    case 7:
-        synth_cloud_service(s, t);
-        break;
-    case 8:
-        server_lookup(s, t);
-        break;
-    case 9:
-        automation(s, t);
-        break;
-    case 10:
-        synth_mail_in(s, t, p);
-        break;
-    case 11:
-        synth_mail_reject(s, t);
-        break;
-    case 12:
-        synth_vpn_fail(s, t, synth_client_ip(w, 55000 + synth_below(r, 3000)),
-                       synth_range(r, 1024, 65500), none);
-        break;
-    case 13:
-        synth_sign_in(s, t, p, p->phone_ip, p->phone_agent, p->place, 0, false);
-        break;
-    case 14:
-        if (hour >= 1 && hour < 4)
-            nightly_backup(s, t);
-        else
-            synth_cron(s, t, any_linux(s), SYNTH_SKEWED(r, cron_jobs));
-        break;
-    default:
-        software_update(s, t);
-    }
+    machine_kinds[kind](s, t);
 }

@@ -2,6 +2,8 @@
 #include "base/error.h"
 #include "data/synth_incidents.h"
 
+#include <stdio.h>
+
 #define MS    INT64_C(1000)
 #define SYS32 "C:\\\\Windows\\\\System32\\\\"
 static const struct synth_str none = {"", 0};
@@ -89,17 +91,22 @@ static void get_in(const struct scene *c, enum synth_step step)
     }
 }
 
+static struct synth_audit attacker_shell(const struct scene *c, uint32_t euid)
+{
+    return (struct synth_audit){.host = c->i->victim,
+                                .user = c->p->user,
+                                .uid = c->p->uid,
+                                .euid = euid,
+                                .session = c->i->session.number,
+                                .pid = synth_range(&c->s->rng, 1200, 410000),
+                                .ppid = c->i->session.pid};
+}
+
 static void shell_command(const struct scene *c)
 {
     struct synth_slice *s = c->s;
     const struct synth_incident *i = c->i;
-    struct synth_audit a = {.host = i->victim,
-                            .user = c->p->user,
-                            .uid = c->p->uid,
-                            .euid = c->p->uid,
-                            .session = i->session.number,
-                            .pid = synth_range(&s->rng, 1200, 410000),
-                            .ppid = i->session.pid};
+    struct synth_audit a = attacker_shell(c, c->p->uid);
     const char *command = synth_attack_commands[c->value % synth_n_attack_commands];
     char ip[24];
     struct synth_line l = {ip};
@@ -223,12 +230,7 @@ static void escalate(const struct scene *c, enum synth_step step)
         {"iam", "CreatePolicyVersion", false, "policyArn", SYNTH_H_TEXT}};
     struct synth_slice *s = c->s;
     const struct synth_incident *i = c->i;
-    struct synth_audit a = {.host = i->victim,
-                            .user = c->p->user,
-                            .uid = c->p->uid,
-                            .session = i->session.number,
-                            .pid = synth_range(&s->rng, 1200, 410000),
-                            .ppid = i->session.pid};
+    struct synth_audit a = attacker_shell(c, 0);
     struct synth_image image = {c->desk, c->p->user, SYS32 "reg.exe",
                                 synth_range(&s->rng, 300, 6000) * 4, c->t};
     struct synth_process fod = {SYS32 "fodhelper.exe",
@@ -262,26 +264,19 @@ static void escalate(const struct scene *c, enum synth_step step)
     }
 }
 
-static void stay(const struct scene *c, enum synth_step step)
+static void stay_on_windows(const struct scene *c, enum synth_step step)
 {
-    static const struct synth_api create_key = {"iam", "CreateAccessKey", false, "userName",
-                                                SYNTH_H_USER};
     struct synth_slice *s = c->s;
     const struct synth_incident *i = c->i;
-    struct synth_audit a = {.host = i->victim,
-                            .user = c->p->user,
-                            .uid = c->p->uid,
-                            .session = i->session.number,
-                            .pid = synth_range(&s->rng, 1200, 410000),
-                            .ppid = i->session.pid};
     struct synth_image image = {c->desk, c->p->user, SYS32 "reg.exe",
                                 synth_range(&s->rng, 300, 6000) * 4, c->t};
-    uint32_t rid = 9000 + i->number % 900;
     struct synth_process task = {
         SYS32 "schtasks.exe", "", "Task Scheduler Configuration Tool", MICROSOFT, "schtasks.exe",
         CMD_PARENT,           0};
     struct synth_process net = {SYS32 "net.exe", "", "Net Command", MICROSOFT, "net.exe",
                                 CMD_PARENT,      0};
+    uint32_t rid = 9000 + i->number % 900;
+    char command[80];
     switch (step) {
     case S_TASK:
         windows_program(
@@ -300,19 +295,31 @@ static void stay(const struct scene *c, enum synth_step step)
             "C:\\\\ProgramData\\\\whs\\\\whs.exe -k run");
         break;
     case S_WIN_USER:
-        windows_program(c, c->desk, net, "net user /add", true);
+        snprintf(command, sizeof command, "net user %s Winter2025! /add", i->created);
+        windows_program(c, c->desk, net, command, true);
         synth_account_created(s, c->t + 80 * MS, c->desk, &c->account, i->created, rid);
         synth_group_added(s, c->t + 2000 * MS, c->desk, &c->account, i->created, rid);
         break;
-    case S_RUN_KEY:
+    default:
         synth_sysmon_registry(
             s, c->t, &image,
             "HKU\\\\Software\\\\Microsoft\\\\Windows\\\\CurrentVersion\\\\Run\\\\OneDriveUpd", none,
             "C:\\\\Users\\\\Public\\\\u.exe");
-        break;
+    }
+}
+
+static void stay_elsewhere(const struct scene *c, enum synth_step step)
+{
+    static const struct synth_api create_key = {"iam", "CreateAccessKey", false, "userName",
+                                                SYNTH_H_USER};
+    struct synth_slice *s = c->s;
+    const struct synth_incident *i = c->i;
+    struct synth_audit a = attacker_shell(c, 0);
+    char command[80];
+    switch (step) {
     case S_USERADD:
-        synth_sudo(s, c->t, i->victim, c->p->user, c->p->uid, 0, NULL,
-                   "/usr/sbin/useradd -m -G sudo");
+        snprintf(command, sizeof command, "/usr/sbin/useradd -m -G sudo %s", i->created);
+        synth_sudo(s, c->t, i->victim, c->p->user, c->p->uid, 0, NULL, command);
         synth_useradd(s, c->t + 40 * MS, i->victim, i->created, 2000 + i->number % 500);
         break;
     case S_CRONTAB:
@@ -383,8 +390,10 @@ static void play(const struct scene *c, enum synth_step step)
         take_out(c, step);
     else if (step <= S_POLICY)
         escalate(c, step);
+    else if (step == S_TASK || step == S_SERVICE || step == S_WIN_USER || step == S_RUN_KEY)
+        stay_on_windows(c, step);
     else if (step <= S_BINDING)
-        stay(c, step);
+        stay_elsewhere(c, step);
     else
         scan(c, step);
 }

@@ -86,7 +86,8 @@ static void put_request(struct synth_slice *s, struct synth_line *l, const struc
     }
     PUT(l, "{\"", api->request_key, "\":");
     if (api->hole == SYNTH_H_INSTANCE) {
-        PUT(l, "{\"items\":[{\"instanceId\":\"", text, "\"}]}");
+        PUT(l, "{\"items\":[{\"", api->request_key[0] == 'r' ? "resourceId" : "instanceId", "\":\"",
+            text, "\"}]}");
     } else {
         PUT(l, "\"", text, "\"");
         if (api->hole == SYNTH_H_BUCKET)

@@ -39,7 +39,6 @@ static const struct {
                                         {BIT(POSTFIX), 30},
                                         {BIT(OPENVPN), 60},
                                         {BIT(ENTRA), 10},
-                                        {BIT(SSHD) | BIT(AUDITD) | BIT(ZEEK_CONN), 15},
                                         {BIT(SQUID), 50}};
 
 void synth_mix_make(struct synth_mix *mix, uint32_t formats)

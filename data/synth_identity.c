@@ -14,21 +14,122 @@ static const char *reason(int error)
                : "";
 }
 
+/* Ids of one sign-in, and of things that keep theirs. */
+struct uuid {
+    uint64_t a, b;
+};
+#define UUID(u)                                                                                    \
+    HEXW((u).a >> 32, 8), "-", HEXW((u).a >> 16 & 0xFFFF, 4), "-4", HEXW((u).a & 0xFFF, 3), "-a",  \
+        HEXW((u).b >> 48 & 0xFFF, 3), "-", HEXW((u).b & 0xFFFFFFFFFFFF, 12)
+static struct uuid fixed_uuid(uint64_t k)
+{
+    return (struct uuid){(k + 1) * 0x9E3779B97F4A7C15u, (k + 1) * 0xBF58476D1CE4E5B9u};
+}
+
+struct sign_in {
+    const struct synth_person *p;
+    struct synth_ip from;
+    struct synth_str agent, place;
+    struct uuid id;
+    const char *why;
+    int error;
+    bool interactive, phone;
+};
+
+static void put_client(struct synth_slice *s, struct synth_line *l, const struct sign_in *x)
+{
+    bool managed = !x->phone && !x->error;
+    PUT(l, "\"clientAppUsed\":\"",
+        x->phone || !x->interactive ? "Mobile Apps and Desktop clients" : "Browser",
+        "\",\"userAgent\":\"", x->agent, "\",\"deviceDetail\":{\"deviceId\":\"");
+    if (managed)
+        PUT(l, UUID(fixed_uuid(x->p->workstation + 5000)));
+    PUT(l, "\",\"displayName\":\"",
+        managed ? s->world->host[x->p->workstation].upper : synth_text(""),
+        "\",\"operatingSystem\":\"", x->phone ? "Ios 18.3" : "Windows10",
+        "\",\"isCompliant\":", managed ? "true" : "false",
+        ",\"isManaged\":", managed ? "true" : "false", "},\"location\":{", x->place,
+        "},\"mfaDetail\":{}");
+}
+
+static void put_outcome(struct synth_slice *s, int64_t now, struct synth_line *l,
+                        const struct sign_in *x)
+{
+    bool wrong = x->error == 50126 || x->error == 50053;
+    PUT(l, ",\"conditionalAccessStatus\":\"", x->error ? "failure" : "success",
+        "\",\"appliedConditionalAccessPolicies\":[],\"authenticationContextClassReferences\":[],"
+        "\"originalRequestId\":"
+        "\"",
+        UUID(x->id), "\",\"isInteractive\":", x->interactive ? "true" : "false",
+        ",\"tokenIssuerName\":\"\",\"tokenIssuerType\":\"AzureAD\","
+        "\"authenticationProcessingDetails\":[{\"key\":"
+        "\"Is CAE "
+        "Token\",\"value\":\"False\"}],\"networkLocationDetails\":[],\"clientCredentialType\":"
+        "\"none\","
+        "\"processingTimeInMilliseconds\":",
+        synth_tailed(&s->rng, 45, 5), ",\"riskDetail\":\"none\",\"riskLevelAggregated\":\"",
+        s->beat && !x->error ? "medium" : "none",
+        "\",\"riskLevelDuringSignIn\":\"none\",\"riskState\":\"none\",\"riskEventTypes\":[],"
+        "\"riskEventTypes_v2\":[],"
+        "\"authenticationDetails\":[{\"authenticationStepDateTime\":\"",
+        AT(SYNTH_ISO_7_TZ), "\",\"authenticationMethod\":\"",
+        x->interactive ? "Password" : "Previously satisfied",
+        "\",\"authenticationMethodDetail\":\"", x->interactive ? "Password in the cloud" : "",
+        "\",\"succeeded\":", wrong ? "false" : "true", ",\"authenticationStepResultDetail\":\"",
+        wrong            ? "Invalid username or password"
+        : x->interactive ? "Correct password"
+                         : "First factor requirement satisfied by claim in the token",
+        "\",\"authenticationStepRequirement\":\"Primary "
+        "authentication\",\"StatusSequence\":0,\"RequestSequence\":",
+        x->interactive ? 1 : 0,
+        "}],\"authenticationRequirementPolicies\":[],\"sessionLifetimePolicies\":[],"
+        "\"authenticationRequirement\":\"",
+        x->interactive ? "multiFactorAuthentication" : "singleFactorAuthentication");
+}
+
+static void put_account(struct synth_slice *s, struct synth_line *l, const struct sign_in *x,
+                        struct uuid resource)
+{
+    struct synth_str tenant = s->world->tenant;
+    PUT(l, "\",\"alternateSignInName\":\"", x->p->mail, "\",\"signInIdentifier\":\"",
+        x->interactive ? x->p->mail : synth_text(""),
+        "\",\"servicePrincipalId\":\"\",\"userType\":\"Member\",\"flaggedForReview\":false,"
+        "\"isTenantRestricted\":"
+        "false,\"autonomousSystemNumber\":",
+        s->beat ? 4134 + (x->from.v >> 8) % 50000 : x->p->asn,
+        ",\"crossTenantAccessType\":\"none\",\"privateLinkDetails\":{},\"ssoExtensionVersion\":"
+        "\"\",\"resourceId\":\"",
+        UUID(resource), "\",\"resourceTenantId\":\"", tenant, "\",\"homeTenantId\":\"", tenant,
+        "\",\"tenantId\":\"", tenant, "\",\"uniqueTokenIdentifier\":\"");
+    synth_put_rand_base62(l, &s->rng, 22);
+    PUT(l, "\",\"authenticationStrengths\":[],\"incomingTokenType\":\"",
+        x->interactive ? "none" : "refreshToken",
+        "\",\"authenticationProtocol\":\"none\",\"appServicePrincipalId\":null,"
+        "\"resourceServicePrincipalId\":\"",
+        UUID(fixed_uuid(resource.a % 4096)),
+        "\",\"rngcStatus\":0,\"signInTokenProtectionStatus\":\"none\",\"originalTransferMethod\":"
+        "\"none\"}}");
+}
+
 void synth_sign_in(struct synth_slice *s, int64_t t, const struct synth_person *p,
                    struct synth_ip from, struct synth_str agent, struct synth_str place, int error,
                    bool interactive)
 {
     struct synth_rng *r = &s->rng;
     const struct synth_world *w = s->world;
-    uint64_t k = synth_skewed(r, synth_n_cloud_apps);
-    const char *app = synth_cloud_apps[k], *why = reason(error);
-    uint64_t id = synth_next(r), id2 = synth_next(r);
-    bool phone = agent.p == p->phone_agent.p;
+    uint64_t k = synth_skewed(r, synth_n_cloud_apps), bits = synth_next(r);
+    struct sign_in x = {p,
+                        from,
+                        agent,
+                        place,
+                        {bits, synth_next(r)},
+                        reason(error),
+                        error,
+                        interactive,
+                        agent.p == p->phone_agent.p};
+    struct uuid correlation = {bits ^ x.id.b, bits};
     struct synth_line l;
     int64_t now = t;
-#define UUID(x, y)                                                                                 \
-    HEXW((x) >> 32, 8), "-", HEXW((x) >> 16 & 0xFFFF, 4), "-4", HEXW((x)&0xFFF, 3), "-a",          \
-        HEXW((y) >> 48 & 0xFFF, 3), "-", HEXW((y)&0xFFFFFFFFFFFF, 12)
     if (!synth_begin(s, SYNTH_F_ENTRA, &now, &l))
         return;
     PUT(&l, "{\"time\":\"", AT(SYNTH_ISO_7), "\",\"resourceId\":\"/tenants/", w->tenant,
@@ -38,54 +139,25 @@ void synth_sign_in(struct synth_slice *s, int64_t t, const struct synth_person *
         interactive ? "SignInLogs" : "NonInteractiveUserSignInLogs", "\",\"tenantId\":\"",
         w->tenant, "\",\"resultType\":\"", error, "\",\"resultSignature\":\"None\"");
     if (error)
-        PUT(&l, ",\"resultDescription\":\"", why, "\"");
+        PUT(&l, ",\"resultDescription\":\"", x.why, "\"");
     PUT(&l, ",\"durationMs\":0,\"callerIpAddress\":\"", from, "\",\"correlationId\":\"",
-        UUID(id ^ id2, id), "\",\"identity\":\"", p->name,
-        "\",\"Level\":4,\"location\":\"DE\",\"properties\":{\"id\":\"", UUID(id, id2),
-        "\",\"createdDateTime\":\"", AT(SYNTH_ISO_7_TZ), "\",\"userDisplayName\":\"", p->name,
-        "\",\"userPrincipalName\":\"", p->mail, "\",\"userId\":\"", p->object_id, "\",\"appId\":\"",
-        UUID((k + 1) * 0x9E3779B97F4A7C15u, (k + 1) * 0xBF58476D1CE4E5B9u),
-        "\",\"appDisplayName\":\"", app, "\",\"ipAddress\":\"", from,
+        UUID(correlation), "\",\"identity\":\"", p->name,
+        "\",\"Level\":4,\"location\":\"DE\",\"properties\":{\"id\":\"", UUID(x.id),
+        "\",\"createdDateTime\":\"", AT(SYNTH_ISO_7_TZ), "\",\"correlationId\":\"",
+        UUID(correlation), "\",\"userDisplayName\":\"", p->name, "\",\"userPrincipalName\":\"",
+        p->mail, "\",\"userId\":\"", p->object_id, "\",\"appId\":\"", UUID(fixed_uuid(k)),
+        "\",\"appDisplayName\":\"", synth_cloud_apps[k], "\",\"ipAddress\":\"", from,
         "\",\"status\":{\"errorCode\":", error);
     if (error)
-        PUT(&l, ",\"failureReason\":\"", why, "\"");
+        PUT(&l, ",\"failureReason\":\"", x.why, "\"");
     PUT(&l, ",\"additionalDetails\":\"",
         error         ? ""
         : interactive ? "MFA completed in Azure AD"
                       : "MFA requirement satisfied by claim in the token",
-        "\"},\"clientAppUsed\":\"",
-        phone || !interactive ? "Mobile Apps and Desktop clients" : "Browser",
-        "\",\"userAgent\":\"", agent, "\",\"deviceDetail\":{\"deviceId\":\"");
-    if (!phone && !error)
-        PUT(&l, UUID((uint64_t)p->workstation * 0x9E3779B97F4A7C15u,
-                     (uint64_t)p->uid * 0xBF58476D1CE4E5B9u));
-    PUT(&l, "\",\"displayName\":\"",
-        phone || error ? synth_text("") : w->host[p->workstation].upper,
-        "\",\"operatingSystem\":\"", phone ? "Ios 18.3" : "Windows10",
-        "\",\"isCompliant\":", phone || error ? "false" : "true",
-        ",\"isManaged\":", phone || error ? "false" : "true", "},\"location\":{", place,
-        "},\"conditionalAccessStatus\":\"", error ? "failure" : "success",
-        "\",\"appliedConditionalAccessPolicies\":[],\"originalRequestId\":\"", UUID(id, id2),
-        "\",\"isInteractive\":", interactive ? "true" : "false",
-        ",\"tokenIssuerName\":\"\",\"tokenIssuerType\":\"AzureAD\","
-        "\"processingTimeInMilliseconds\":",
-        synth_tailed(r, 45, 5), ",\"riskDetail\":\"none\",\"riskLevelAggregated\":\"",
-        s->beat && !error ? "medium" : "none",
-        "\",\"riskLevelDuringSignIn\":\"none\",\"riskState\":\"none\",\"riskEventTypes\":[],"
-        "\"resourceTenantId\":\"",
-        w->tenant, "\",\"homeTenantId\":\"", w->tenant,
-        "\",\"authenticationDetails\":[{\"authenticationStepDateTime\":\"", AT(SYNTH_ISO_7_TZ),
-        "\",\"authenticationMethod\":\"", interactive ? "Password" : "Previously satisfied",
-        "\",\"succeeded\":", error == 50126 || error == 50053 ? "false" : "true",
-        ",\"authenticationStepRequirement\":\"Primary "
-        "authentication\"}],\"authenticationRequirement\":\"",
-        interactive ? "multiFactorAuthentication" : "singleFactorAuthentication",
-        "\",\"signInIdentifier\":\"", interactive ? p->mail : synth_text(""),
-        "\",\"userType\":\"Member\",\"flaggedForReview\":false,\"autonomousSystemNumber\":",
-        s->beat ? 4134 + (from.v >> 8) % 50000 : p->asn, ",\"uniqueTokenIdentifier\":\"");
-    synth_put_rand_base62(&l, r, 22);
-    PUT(&l, "\",\"incomingTokenType\":\"", interactive ? "none" : "refreshToken",
-        "\",\"authenticationProtocol\":\"none\"}}");
+        "\"},");
+    put_client(s, &l, &x);
+    put_outcome(s, now, &l, &x);
+    put_account(s, &l, &x, fixed_uuid(k + 100));
     synth_end(s, now, &l);
 }
 

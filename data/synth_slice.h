@@ -82,7 +82,7 @@ void synth_slice_free(struct synth_slice *s);
 
 /* Which activities may be drawn, by role and for machines, given the formats wanted. */
 #define SYNTH_HUMAN_KINDS   10
-#define SYNTH_MACHINE_KINDS 16
+#define SYNTH_MACHINE_KINDS 15
 struct synth_mix {
     uint32_t human[SYNTH_ROLES][SYNTH_HUMAN_KINDS];
     uint32_t shell;

@@ -79,7 +79,7 @@ void synth_sysmon_conn(struct synth_slice *s, int64_t t, const struct synth_imag
 
 void synth_sysmon_load(struct synth_slice *s, int64_t t, const struct synth_image *i, uint32_t dll)
 {
-    const char *loaded = synth_dlls[dll];
+    const char *loaded = synth_dlls[dll], *name = strrchr(loaded, '\\') + 1;
     struct synth_str hashes = s->world->hashes[synth_n_processes + dll];
     SYSMON(t, "7", "Image loaded:", M("RuleName", "-"), M("UtcTime", AT(SYNTH_SPACE_MS)),
            M("ProcessGuid", PROCESS_GUID), M("ProcessId", i->pid), M("Image", i->image),
@@ -89,7 +89,8 @@ void synth_sysmon_load(struct synth_slice *s, int64_t t, const struct synth_imag
            J("ProcessGuid", PROCESS_GUID), J("ProcessId", i->pid), J("Image", i->image),
            J("ImageLoaded", loaded), J("FileVersion", "10.0.20348.1607 (WinBuild.160101.0800)"),
            J("Product", "Microsoft\u00ae Windows\u00ae Operating System"),
-           J("Company", "Microsoft Corporation"), J("Hashes", hashes), J("Signed", "true"),
+           J("Company", "Microsoft Corporation"), J("Description", synth_dll_titles[dll]),
+           J("OriginalFileName", name), J("Hashes", hashes), J("Signed", "true"),
            J("Signature", "Microsoft Windows"), J("SignatureStatus", "Valid"), J("User", USER));
 }
 

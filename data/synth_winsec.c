@@ -308,5 +308,8 @@ void synth_service_installed(struct synth_slice *s, int64_t t, const struct synt
         NL TAB "Service Type: " TAB TAB "0x10" NL TAB "Service Start Type:" TAB "2" NL TAB
                "Service Account: " TAB TAB "LocalSystem\",\"Task\":\"12289",
         FIELDS("Subject", a), "\",\"ServiceName\":\"", service, "\",\"ServiceFileName\":\"", path,
-        "\",\"ServiceType\":\"0x10\",\"ServiceStartType\":\"2\",\"ServiceAccount\":\"LocalSystem");
+        "\",\"ServiceType\":\"0x10\",\"ServiceStartType\":\"2\",\"ServiceAccount\":\"LocalSystem\","
+        "\"ClientProcessStartKey\":\"",
+        synth_next(&s->rng) >> 12, "\",\"ClientProcessId\":\"", 600 + h->index % 90 * 4,
+        "\",\"ParentProcessId\":\"548");
 }

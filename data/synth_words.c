@@ -189,6 +189,13 @@ LIST(dlls, "C:\\\\Windows\\\\System32\\\\ntdll.dll", "C:\\\\Windows\\\\System32\
      "C:\\\\Windows\\\\System32\\\\mswsock.dll", "C:\\\\Windows\\\\System32\\\\winhttp.dll",
      "C:\\\\Windows\\\\System32\\\\taskschd.dll",
      "C:\\\\Windows\\\\System32\\\\wbem\\\\wbemprox.dll");
+LIST(dll_titles, "NT Layer DLL", "Windows NT BASE API Client DLL", "Windows NT BASE API Client DLL",
+     "Multi-User Windows USER API Client DLL", "Microsoft COM for Windows",
+     "Remote Procedure Call Runtime", "Advanced Windows 32 Base API",
+     "Host for SCM/SDDL/LSA Lookup APIs", "Windows Lockdown Policy", "Anti-Malware Scan Interface",
+     "COM+ Configuration Catalog", "Windows Cryptographic Primitives Library", "Crypto API32",
+     "Windows Socket 2.0 32-Bit DLL", "Microsoft Windows Sockets 2.0 Service Provider",
+     "Windows HTTP Services", "Task Scheduler COM API", "WMI");
 LIST(registry,
      "HKLM\\\\System\\\\CurrentControlSet\\\\Services\\\\bam\\\\State\\\\UserSettings\\\\",
      "HKLM\\\\SOFTWARE\\\\Microsoft\\\\Windows\\\\CurrentVersion\\\\Authentication\\\\LogonUI\\\\Se"

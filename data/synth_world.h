@@ -155,6 +155,7 @@ SYNTH_LIST(guesses);   /* user names tried by scanners */
 SYNTH_LIST(documents); /* file names on shares */
 SYNTH_LIST(shares);
 SYNTH_LIST(dlls);
+SYNTH_LIST(dll_titles); /* descriptions, beside dlls */
 SYNTH_LIST(registry);
 SYNTH_LIST(namespaces);
 SYNTH_LIST(kube_apps);

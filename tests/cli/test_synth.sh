@@ -152,6 +152,31 @@ for name, text in lines.items():
     assert len(bare) > 0.2 * len(text), (name, len(bare), len(text))
 PY
 
+# Windows events have the members of real ones (same forwarder's shape): some real event of that id
+# has exactly the same set.
+data=${SECENC_TEST_DATA:-../shared/data}/raw
+if [ -e "$data/windows-security.jsonl.zst" ] && command -v zstd >/dev/null; then
+    for name in windows-security windows-sysmon; do
+        zstd -dcq "$data/$name.jsonl.zst" | python3 -c '
+import json, sys
+ours, real = {}, {}
+for line in open(sys.argv[1]):
+    e = json.loads(line)
+    ours.setdefault(e["EventID"], frozenset(e))
+for line in sys.stdin:
+    if "\"@timestamp\"" in line and "\"port\":" not in line:
+        e = json.loads(line)
+        real.setdefault(e["EventID"], set()).add(frozenset(e))
+common = [i for i in ours if i in real]
+assert len(common) >= 6, common
+for i in common:
+    assert ours[i] in real[i], (i, sorted(min((ours[i] ^ k for k in real[i]), key=len)))' "$work/a/$name.jsonl" ||
+            fail "$name: members differ from real events"
+    done
+else
+    echo "no real logs at $data or no zstd: members of Windows events not compared"
+fi
+
 # --formats, --lines, refusals.
 "$SECENC" synth -o "$work/f" --lines 5000 --formats sudo,openvpn 2>/dev/null || fail "--formats"
 [ "$(cat "$work"/f/*.log | wc -l)" = 5000 ] || fail "--lines 5000 gave $(cat "$work"/f/*.log | wc -l)"
