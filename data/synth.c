@@ -78,7 +78,8 @@ struct run {
     struct synth_mix mix;
     struct synth_plan plan;
     uint32_t formats, days;
-    uint64_t total; /* bytes or lines */
+    uint64_t total;  /* bytes or lines */
+    uint64_t filler; /* of these not taken up by incidents */
     bool by_lines;
     double presence;
     uint64_t *first_slice; /* [days + 1] */
@@ -147,12 +148,8 @@ static int settle(struct run *r, uint32_t *people, uint32_t *hosts, uint32_t *in
     r->days = o->days ? o->days : (uint32_t)limited(bytes / (8 << 20), 1, 14);
     *people = o->people ? o->people : (uint32_t)limited(bytes / r->days / (200 << 10), 12, 20000);
     *hosts = o->hosts ? o->hosts : 16 + *people / 4;
-    uint64_t most = bytes >> 16;
-    *incidents =
-        o->incidents < 0 ? (uint32_t)limited(bytes >> 21, 12, 600) : (uint32_t)o->incidents;
-    if (*incidents > most && o->incidents >= 0)
-        return sec_fail(SEC_EUSAGE, "--incidents %u do not fit: this size has room for %llu",
-                        *incidents, (unsigned long long)most);
+    uint64_t usual = limited(bytes >> 21, bytes < 4 << 20 ? SYNTH_INCIDENT_KINDS : 12, 600);
+    *incidents = o->incidents < 0 ? (uint32_t)usual : (uint32_t)o->incidents;
     if (*hosts < SYNTH_DUTIES - 1)
         return sec_fail(SEC_EUSAGE, "--hosts %u is too few: give at least %d, one a kind of server",
                         *hosts, SYNTH_DUTIES - 1);
@@ -174,6 +171,36 @@ static uint64_t day_rate(uint32_t day)
     for (uint32_t h = 0; h < 24; h++)
         sum += synth_human_rate(day, h) + synth_machine_rate(h);
     return sum;
+}
+
+/* Play all incidents once to nowhere, so that the rest of the output can make room for them. */
+static int weigh_incidents(struct run *r)
+{
+    struct synth_slice s = {
+        .world = &r->world, .t1 = SYNTH_DAY, .by_lines = r->by_lines, .formats = r->formats};
+    struct synth_day day = {0};
+    uint64_t used = 0;
+    int rc = 0;
+    for (uint32_t d = 0; d < r->days && r->plan.beats; d++) {
+        synth_day_free(&day);
+        synth_slice_clear(&s);
+        SEC_TRY(synth_day_make(&r->world, d, 0, &day));
+        s.day = &day;
+        s.rng = synth_rng_make(r->o->seed, d, 4);
+        SEC_TRY(synth_plan_play(&r->plan, d, &s));
+        used += s.used;
+    }
+    r->filler = r->total - limited(used, 0, r->total);
+    if (r->filler < r->total / 4)
+        rc = sec_fail(SEC_EUSAGE,
+                      "%u incidents do not fit: they take %llu of %llu %s; give a larger size or "
+                      "fewer --incidents",
+                      r->plan.incidents, (unsigned long long)used, (unsigned long long)r->total,
+                      r->by_lines ? "lines" : "bytes");
+fail:
+    synth_day_free(&day);
+    synth_slice_free(&s);
+    return rc;
 }
 
 static int lay_out(struct run *r)
@@ -228,7 +255,7 @@ static uint32_t day_of(const struct run *r, uint64_t slice)
 static uint64_t amount_until(const struct run *r, uint32_t day, uint64_t k, uint64_t n)
 {
     double rate = (double)(r->rate_before[day + 1] - r->rate_before[day]) * (double)k / (double)n;
-    return (uint64_t)((double)r->total *
+    return (uint64_t)((double)r->filler *
                       (((double)r->rate_before[day] + rate) / (double)r->rate_before[r->days]));
 }
 
@@ -246,10 +273,10 @@ static int make_slice(void *ctx, size_t index)
     s->rng = synth_rng_make(r->o->seed, number, 0);
     s->t0 = time_at(day, k, n);
     s->t1 = time_at(day, k + 1, n);
-    s->budget = amount_until(r, day, k + 1, n) - amount_until(r, day, k, n);
     s->by_lines = r->by_lines;
     s->formats = r->formats;
     SEC_TRY(synth_plan_play(&r->plan, day, s));
+    s->budget = s->used + amount_until(r, day, k + 1, n) - amount_until(r, day, k, n);
     SEC_TRY(synth_slice_fill(s, &r->mix));
     SEC_TRY(synth_slice_sort(s));
 fail:
@@ -526,10 +553,11 @@ int sec_synth_run(const struct sec_synth_options *o, struct sec_synth_report *re
     SEC_TRY(parse_formats(o->formats, &r->formats));
     SEC_TRY(settle(r, &people, &hosts, &incidents));
     r->presence = presence(r, people);
-    SEC_TRY(check_dir(o));
     SEC_TRY(synth_world_make(&r->world, o->seed, people, hosts));
     SEC_TRY(synth_plan_make(&r->plan, &r->world, incidents, r->days));
     synth_mix_make(&r->mix, r->formats);
+    SEC_TRY(weigh_incidents(r));
+    SEC_TRY(check_dir(o));
     SEC_TRY(lay_out(r));
     SEC_TRY(open_files(r));
     SEC_TRY(generate(r));
