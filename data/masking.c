@@ -11,6 +11,7 @@
 
 enum {
     BIT_WORDS = 16, /* draws computed at once: 1024 positions */
+    ACTIONS = 64,   /* replacements computed at once */
     NGRAM_LIMIT = 64,
     FIELD_LIMIT = 32, /* a longer field (a base64 blob) is drawn in runs of this many tokens, so
                          that one draw cannot take most of a sample */
@@ -25,13 +26,16 @@ enum {
 #define SUB_BEFORE 0xC0000000u
 
 typedef void (*bits_fn)(uint64_t, uint32_t, uint64_t, uint32_t, uint32_t, uint64_t *, int);
+typedef void (*words_fn)(uint64_t, uint32_t, uint64_t, uint32_t, const int32_t *, int,
+                         uint32_t (*)[2]);
 
 struct sec_masker {
     struct sec_mask_options o;
     uint32_t stream, threshold;       /* of a draw */
     uint64_t to_mask, to_random;      /* upper bounds of word 0 of the action */
     uint64_t span_bound[NGRAM_LIMIT]; /* word 0 below [k] of 2^32: a span of at most k + 1 */
-    bits_fn draw;
+    bits_fn draw_bits;
+    words_fn draw_words;
     uint32_t n_content;
     uint16_t *content_ids;
     uint64_t content_bits[N_IDS / 64];
@@ -131,6 +135,20 @@ static int check_options(const struct sec_mask_options *o)
     return 0;
 }
 
+static void choose_isa(struct sec_masker *m)
+{
+    enum sec_isa isa = sec_cpu_isa();
+    m->draw_bits = sec_mask_bits_portable;
+    m->draw_words = sec_mask_words_portable;
+    if (isa >= SEC_ISA_AVX512) {
+        m->draw_bits = sec_mask_bits_avx512;
+        m->draw_words = sec_mask_words_avx512;
+    } else if (isa >= SEC_ISA_AVX2) {
+        m->draw_bits = sec_mask_bits_avx2;
+        m->draw_words = sec_mask_words_avx2;
+    }
+}
+
 int sec_masker_new(const struct sec_tokenizer *t, const struct sec_mask_options *o,
                    struct sec_masker **out)
 {
@@ -146,10 +164,7 @@ int sec_masker_new(const struct sec_tokenizer *t, const struct sec_mask_options 
     m->to_random = bound(o->eval ? 1 : o->p_mask + o->p_random);
     double p = o->ngram_max > 1 ? init_spans(m) : o->probability;
     m->threshold = (uint32_t)bound(p);
-    enum sec_isa isa = sec_cpu_isa();
-    m->draw = isa >= SEC_ISA_AVX512 ? sec_mask_bits_avx512
-              : isa >= SEC_ISA_AVX2 ? sec_mask_bits_avx2
-                                    : sec_mask_bits_portable;
+    choose_isa(m);
     SEC_TRY(init_ids(m, t));
     *out = m;
     return 0;
@@ -177,6 +192,17 @@ void sec_mask_bits_portable(uint64_t seed, uint32_t stream, uint64_t sample, uin
             for (unsigned k = 0; k < 4; k++)
                 bits[i] |= (uint64_t)(w[k] < threshold) << (4 * b + k);
         }
+    }
+}
+
+void sec_mask_words_portable(uint64_t seed, uint32_t stream, uint64_t sample, uint32_t sub,
+                             const int32_t *pos, int n, uint32_t (*words)[2])
+{
+    for (int i = 0; i < n; i++) {
+        uint32_t w[4];
+        sec_rand4(seed, stream, sample, sub + (uint32_t)pos[i], w);
+        words[i][0] = w[0];
+        words[i][1] = w[1];
     }
 }
 
@@ -285,19 +311,19 @@ static void draw_spans(struct job *j, const uint64_t *bits, int from, int to, in
 static void replace(const struct job *j, uint16_t *ids, int row0, uint16_t *labels)
 {
     const struct sec_masker *m = j->m;
-    for (int k = 0; k < j->n_drawn; k++) {
-        int i = j->rows[k];
-        uint16_t id = SEC_TOK_MASK;
-        labels[k] = ids[i];
-        if (!m->o.eval) {
-            uint32_t w[4];
-            sec_rand4(m->o.seed, m->stream, j->sample, SUB_ACTION | (j->first_pos + (uint32_t)i),
-                      w);
-            if (w[0] >= m->to_mask)
-                id = w[0] < m->to_random ? m->content_ids[sec_below(w[1], m->n_content)] : ids[i];
+    uint32_t w[ACTIONS][2] = {{0}}; /* zeros: [MASK], as evaluation wants it */
+    for (int from = 0; from < j->n_drawn; from += ACTIONS) {
+        int32_t *rows = j->rows + from;
+        int n = j->n_drawn - from < ACTIONS ? j->n_drawn - from : ACTIONS;
+        if (!m->o.eval)
+            m->draw_words(m->o.seed, m->stream, j->sample, SUB_ACTION + j->first_pos, rows, n, w);
+        for (int k = 0; k < n; k++) {
+            uint16_t *id = &ids[rows[k]];
+            uint16_t other = m->content_ids[sec_below(w[k][1], m->n_content)];
+            labels[from + k] = *id;
+            *id = w[k][0] < m->to_mask ? SEC_TOK_MASK : w[k][0] < m->to_random ? other : *id;
+            rows[k] += row0;
         }
-        ids[i] = id;
-        j->rows[k] = row0 + i;
     }
 }
 
@@ -316,8 +342,8 @@ int sec_masker_apply(const struct sec_masker *m, uint64_t sample, uint32_t first
         spans_before(&j);
     while (from < n) {
         int to = from - skip + BIT_WORDS * 64 < n ? from - skip + BIT_WORDS * 64 : n;
-        m->draw(m->o.seed, m->stream, sample, (first_pos + (uint32_t)from) / 4, m->threshold, bits,
-                (to - from + skip + 63) / 64);
+        m->draw_bits(m->o.seed, m->stream, sample, (first_pos + (uint32_t)from) / 4, m->threshold,
+                     bits, (to - from + skip + 63) / 64);
         if (m->o.ngram_max > 1)
             draw_spans(&j, bits, from, to, skip);
         else if (m->o.whole_field)

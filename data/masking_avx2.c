@@ -23,14 +23,13 @@ static inline uint32_t below(__m256i x, __m256i flipped_limit)
     return (m | m << 3) & 0x11111111;
 }
 
-static uint32_t eight_blocks(uint64_t seed, uint32_t stream, uint64_t sample, uint32_t block,
-                             __m256i flipped_limit)
+/* Eight blocks of counters (sample, sub, stream); word k of block i is lane i of out[k]. */
+static inline void philox8(uint64_t seed, uint32_t stream, uint64_t sample, __m256i sub,
+                           __m256i out[4])
 {
     const __m256i m0 = _mm256_set1_epi64x(0xD2511F53), m1 = _mm256_set1_epi64x(0xCD9E8D57);
-    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     __m256i c0 = _mm256_set1_epi32((int)sample), c1 = _mm256_set1_epi32((int)(sample >> 32));
-    __m256i c2 = _mm256_add_epi32(_mm256_set1_epi32((int)block), lane);
-    __m256i c3 = _mm256_set1_epi32((int)stream);
+    __m256i c2 = sub, c3 = _mm256_set1_epi32((int)stream);
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
     for (int r = 0; r < 10; r++) {
         __m256i lo0, hi0, lo1, hi1;
@@ -43,18 +42,38 @@ static uint32_t eight_blocks(uint64_t seed, uint32_t stream, uint64_t sample, ui
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
-    return below(c0, flipped_limit) | below(c1, flipped_limit) << 1 |
-           below(c2, flipped_limit) << 2 | below(c3, flipped_limit) << 3;
+    out[0] = c0;
+    out[1] = c1;
+    out[2] = c2;
+    out[3] = c3;
 }
 
 void sec_mask_bits_avx2(uint64_t seed, uint32_t stream, uint64_t sample, uint32_t first_block,
                         uint32_t threshold, uint64_t *bits, int n)
 {
     const __m256i limit = _mm256_set1_epi32((int)(threshold ^ 0x80000000u));
-    for (int i = 0; i < n; i++) {
-        uint32_t block = first_block + 16u * (uint32_t)i;
-        uint64_t low = eight_blocks(seed, stream, sample, block, limit);
-        uint64_t high = eight_blocks(seed, stream, sample, block + 8, limit);
-        bits[i] = low | high << 32;
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    for (int i = 0; i < 2 * n; i++) {
+        __m256i w[4], first = _mm256_set1_epi32((int)(first_block + 8u * (uint32_t)i));
+        uint64_t half = 0;
+        philox8(seed, stream, sample, _mm256_add_epi32(first, lane), w);
+        for (int k = 0; k < 4; k++)
+            half |= (uint64_t)below(w[k], limit) << k;
+        bits[i / 2] = i % 2 ? bits[i / 2] | half << 32 : half;
+    }
+}
+
+void sec_mask_words_avx2(uint64_t seed, uint32_t stream, uint64_t sample, uint32_t sub,
+                         const int32_t *pos, int n, uint32_t (*words)[2])
+{
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    for (int i = 0; i < n; i += 8) {
+        __m256i some = _mm256_cmpgt_epi32(_mm256_set1_epi32(n - i), lane);
+        __m256i w[4], at = _mm256_maskload_epi32(pos + i, some);
+        philox8(seed, stream, sample, _mm256_add_epi32(at, _mm256_set1_epi32((int)sub)), w);
+        /* a = pairs 0 1 4 5, b = pairs 2 3 6 7; words has room for a multiple of 16 */
+        __m256i a = _mm256_unpacklo_epi32(w[0], w[1]), b = _mm256_unpackhi_epi32(w[0], w[1]);
+        _mm256_storeu_si256((__m256i *)(void *)words[i], _mm256_permute2x128_si256(a, b, 0x20));
+        _mm256_storeu_si256((__m256i *)(void *)words[i + 4], _mm256_permute2x128_si256(a, b, 0x31));
     }
 }

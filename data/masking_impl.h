@@ -22,13 +22,19 @@ void sec_masker_free(struct sec_masker *m);
 int sec_masker_apply(const struct sec_masker *m, uint64_t sample, uint32_t first_pos, uint16_t *ids,
                      int n, int row0, int32_t *rows, uint16_t *labels);
 
-/* Bit i of bits[] = word (i % 4) of block first_block + i / 4 is below threshold, for 64 * n bits.
- * The three give the same bits; avx2 and avx512 need that processor. */
-void sec_mask_bits_portable(uint64_t seed, uint32_t stream, uint64_t sample, uint32_t first_block,
-                            uint32_t threshold, uint64_t *bits, int n);
-void sec_mask_bits_avx2(uint64_t seed, uint32_t stream, uint64_t sample, uint32_t first_block,
-                        uint32_t threshold, uint64_t *bits, int n);
-void sec_mask_bits_avx512(uint64_t seed, uint32_t stream, uint64_t sample, uint32_t first_block,
-                          uint32_t threshold, uint64_t *bits, int n);
+/* The random numbers of many positions at once; the three give the same, avx2 and avx512 need that
+ * processor.
+ *
+ * bits: bit i of bits[] = word (i % 4) of block first_block + i / 4 is below threshold, 64 * n
+ * bits. words: words[i] = the first two words of block sub + pos[i], i < n; room for n rounded up
+ * to a multiple of 16. */
+#define SEC_MASK_RANDOM(isa)                                                                       \
+    void sec_mask_bits_##isa(uint64_t seed, uint32_t stream, uint64_t sample,                      \
+                             uint32_t first_block, uint32_t threshold, uint64_t *bits, int n);     \
+    void sec_mask_words_##isa(uint64_t seed, uint32_t stream, uint64_t sample, uint32_t sub,       \
+                              const int32_t *pos, int n, uint32_t(*words)[2]);
+SEC_MASK_RANDOM(portable)
+SEC_MASK_RANDOM(avx2)
+SEC_MASK_RANDOM(avx512)
 
 #endif

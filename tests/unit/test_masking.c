@@ -73,6 +73,31 @@ static void bits_agree(void **state)
     }
 }
 
+static void words_agree(void **state)
+{
+    enum { N = 77, ROOM = 80 };
+    static const struct {
+        enum sec_isa isa;
+        void (*fn)(uint64_t, uint32_t, uint64_t, uint32_t, const int32_t *, int, uint32_t (*)[2]);
+    } all[] = {{SEC_ISA_PORTABLE, sec_mask_words_portable},
+               {SEC_ISA_AVX2, sec_mask_words_avx2},
+               {SEC_ISA_AVX512, sec_mask_words_avx512}};
+    int32_t pos[N];
+    uint32_t w[4], got[ROOM][2];
+    for (int i = 0; i < N; i++)
+        pos[i] = i * i + 3;
+    for (size_t k = 0; k < 3; k++)
+        for (int n = 1; n <= N && sec_cpu_isa_detected() >= all[k].isa; n++) {
+            all[k].fn(0x123456789ABCDEF0u, SEC_STREAM_MASK, 77777777777u, 0x80000005u, pos, n, got);
+            for (int i = 0; i < n; i++) {
+                sec_rand4(0x123456789ABCDEF0u, SEC_STREAM_MASK, 77777777777u,
+                          0x80000005u + (uint32_t)pos[i], w);
+                assert_int_equal(got[i][0], w[0]);
+                assert_int_equal(got[i][1], w[1]);
+            }
+        }
+}
+
 /* What masking.h promises for every mode: ascending rows, true labels, nothing else touched, and
  * content only. */
 static void check_contract(int n, int m)
@@ -393,6 +418,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bits_agree),
+        cmocka_unit_test(words_agree),
         cmocka_unit_test(matches_definition),
         cmocka_unit_test(shares_are_right),
         cmocka_unit_test(random_tokens_are_uniform),
