@@ -18,7 +18,7 @@ void sec_assembler_init(struct sec_assembler *a, const struct sec_corpus_options
 void sec_assembler_begin(struct sec_assembler *a, bool deciding)
 {
     a->deciding = deciding;
-    a->source = a->input = -1;
+    a->source = a->input = a->place_input = -1;
 }
 
 static struct sec_corpus_counts *counts(struct sec_assembler *a)
@@ -70,10 +70,25 @@ static int push_job(struct sec_assembler *a, int kind)
     return 0;
 }
 
+static int make_place(struct sec_assembler *a, int input)
+{
+    int rc;
+    const char *source = a->in->sources[a->in->v[input].source].name, *path = a->in->v[input].path;
+    a->place_input = input;
+    sec_buf_clear(&a->place);
+    SEC_TRY(sec_buf_adds(&a->place, "\",\"source\":"));
+    SEC_TRY(sec_docjson_quote(&a->place, source, strlen(source)));
+    SEC_TRY(sec_buf_adds(&a->place, ",\"file\":"));
+    SEC_TRY(sec_docjson_quote(&a->place, path, strlen(path)));
+    SEC_TRY(sec_buf_adds(&a->place, ",\"line\":"));
+fail:
+    return rc;
+}
+
 /* One line of the ledger. keeper: 16 hex digits of the hash of what stays instead (the record, its
  * template, the document or its cluster); NULL when the record itself is at fault. */
-static int ledger(struct sec_assembler *a, enum sec_reason reason, uint64_t line, uint32_t records,
-                  const sec_h128 *keeper)
+static int ledger(struct sec_assembler *a, enum sec_reason reason, int input, uint64_t line,
+                  uint32_t records, const sec_h128 *keeper)
 {
     int rc = 0;
     struct sec_frame **f = &a->open[SEC_JOB_LEDGER];
@@ -81,11 +96,13 @@ static int ledger(struct sec_assembler *a, enum sec_reason reason, uint64_t line
         return 0;
     if (!*f)
         SEC_TRY(take_frame(a, "", f));
+    if (input != a->place_input)
+        SEC_TRY(make_place(a, input));
     struct sec_buf *out = &(*f)->raw;
     char number[24], *n = number + sizeof number;
     SEC_TRY(sec_buf_adds(out, "{\"reason\":\""));
     SEC_TRY(sec_buf_adds(out, sec_reason_names[reason]));
-    SEC_TRY(sec_buf_add(out, a->ledger_place.data, a->ledger_place.len));
+    SEC_TRY(sec_buf_add(out, a->place.data, a->place.len));
     do
         *--n = (char)('0' + line % 10);
     while (line /= 10);
@@ -130,7 +147,7 @@ static int finish_document(struct sec_assembler *a)
         if (sec_frame_full(a->open[split]))
             SEC_TRY(push_job(a, (int)split));
     } else {
-        SEC_TRY(ledger(a, reason, a->lines, a->doc_records,
+        SEC_TRY(ledger(a, reason, a->doc_input, a->doc_line, a->doc_records,
                        reason == SEC_DROP_DOCUMENT ? &doc.id : &cluster));
     }
     sec_buf_clear(&a->doc);
@@ -162,19 +179,11 @@ static int enter_input(struct sec_assembler *a, int input)
     }
     a->input = input;
     a->lines = 0;
-    sec_buf_clear(&a->ledger_place);
-    SEC_TRY(sec_buf_adds(&a->ledger_place, "\",\"source\":"));
-    SEC_TRY(sec_docjson_quote(&a->ledger_place, a->in->sources[source].name,
-                              strlen(a->in->sources[source].name)));
-    SEC_TRY(sec_buf_adds(&a->ledger_place, ",\"file\":"));
-    SEC_TRY(
-        sec_docjson_quote(&a->ledger_place, a->in->v[input].path, strlen(a->in->v[input].path)));
-    SEC_TRY(sec_buf_adds(&a->ledger_place, ",\"line\":"));
 fail:
     return rc;
 }
 
-static int append_record(struct sec_assembler *a, const struct sec_record *r)
+static int append_record(struct sec_assembler *a, const struct sec_record *r, uint64_t line)
 {
     int rc = 0;
     if (a->doc_records && a->doc.len + 1 + r->len > a->o->doc_bytes)
@@ -187,8 +196,12 @@ static int append_record(struct sec_assembler *a, const struct sec_record *r)
         a->doc_masked = v;
         a->doc_cap = cap;
     }
-    if (a->doc_records)
+    if (a->doc_records) {
         SEC_TRY(sec_buf_addc(&a->doc, '\n'));
+    } else {
+        a->doc_input = a->input;
+        a->doc_line = line;
+    }
     a->doc_masked[a->doc_records++] = r->masked;
     SEC_TRY(sec_buf_add(&a->doc, r->p, r->len));
 fail:
@@ -205,10 +218,10 @@ static int take_record(struct sec_assembler *a, const struct sec_record *r, uint
     if (!a->deciding)
         return 0;
     if (reason == SEC_KEPT)
-        return append_record(a, r);
+        return append_record(a, r, line);
     counts(a)->reasons[reason]++;
     if (reason != SEC_DROP_EMPTY)
-        rc = ledger(a, reason, line, 1,
+        rc = ledger(a, reason, a->input, line, 1,
                     reason == SEC_DROP_EXACT      ? &r->hash
                     : reason == SEC_DROP_TEMPLATE ? &r->masked
                                                   : NULL);
@@ -229,7 +242,7 @@ int sec_assembler_block(struct sec_assembler *a, const struct sec_block *b)
         for (int k = 0; k < SEC_N_CHANGES; k++)
             c->changes[k] += b->changes[k];
         for (uint32_t i = 0; i < b->too_long; i++)
-            SEC_TRY(ledger(a, SEC_DROP_LONG, a->lines + 1, 1, NULL));
+            SEC_TRY(ledger(a, SEC_DROP_LONG, a->input, a->lines + 1, 1, NULL));
     }
     a->lines += b->first_line;
     for (size_t i = 0; i < b->n_records; i++) {
@@ -264,5 +277,5 @@ void sec_assembler_free(struct sec_assembler *a)
     free(a->spare);
     free(a->doc_masked);
     sec_buf_free(&a->doc);
-    sec_buf_free(&a->ledger_place);
+    sec_buf_free(&a->place);
 }

@@ -32,11 +32,14 @@ struct sec_assembler {
     uint64_t lines; /* of the input so far */
     struct sec_buf doc;
     uint32_t doc_records;
+    int doc_input; /* where its first record is */
+    uint64_t doc_line;
     sec_h128 *doc_masked;
     size_t doc_cap;
     struct sec_frame *open[SEC_N_JOB_KINDS];
-    struct sec_buf ledger_place; /* ,"source":...,"file":... of the current input */
-    struct sec_frame **spare;    /* frames to use again */
+    struct sec_buf place; /* ","source":...,"file":...,"line": of place_input, for the ledger */
+    int place_input;
+    struct sec_frame **spare; /* frames to use again */
     size_t n_spare, cap_spare;
 };
 

@@ -70,10 +70,18 @@ int sec_corpus_check(const struct sec_corpus_options *o, const struct sec_inputs
     else if (o->split.odts.n && !s[SEC_SPLIT_ODTS].documents)
         sec_warn("the odts split is empty: no source of it has a document (%zu sources in all)",
                  in->n_sources);
-    if (o->split.idts > 0 && !s[SEC_SPLIT_IDTS].documents)
-        sec_warn("the idts split is empty: a share of %g of %" PRIu64
-                 " documents chose none; raise idts= or take another --seed",
-                 o->split.idts, s[SEC_SPLIT_TRAIN].documents);
+    uint64_t idts = s[SEC_SPLIT_IDTS].documents, both = idts + s[SEC_SPLIT_TRAIN].documents;
+    if (o->split.idts > 0 && both && !idts)
+        sec_warn(
+            "the idts split is empty: a share of %g of the clusters of near-duplicates in %" PRIu64
+            " documents chose none; raise idts= or take another --seed",
+            o->split.idts, both);
+    else if (idts > 10 && (double)idts > 5 * o->split.idts * (double)both)
+        sec_warn(
+            "the idts split holds %" PRIu64 " of %" PRIu64
+            " documents, more than its share of %g: a large cluster of near-duplicates is in it; "
+            "take another --seed, or --dedup template first",
+            idts, both, o->split.idts);
     return 0;
 }
 

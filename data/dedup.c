@@ -1,6 +1,7 @@
 #include "data/dedup.h"
 
 #include "base/error.h"
+#include "base/mem.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -41,8 +42,8 @@ static void table_free(struct sec_dedup *d, struct table *t)
 {
     if (t->keys)
         d->bytes -= (t->mask + 1) * entry_size(t->tallies != NULL);
-    free(t->keys);
-    free(t->tallies);
+    sec_free_aligned(t->keys);
+    sec_free_aligned(t->tallies);
     *t = (struct table){0};
 }
 
@@ -65,13 +66,17 @@ static int table_grow(struct sec_dedup *d, struct table *t, bool tallied)
                         d->source ? d->source : "the input", need >> 20, t->used,
                         d->o.memory >> 20);
     struct table bigger = {.mask = size - 1, .used = t->used};
-    bigger.keys = calloc(size, sizeof *bigger.keys);
-    bigger.tallies = tallied ? calloc(size, sizeof *bigger.tallies) : NULL;
+    /* Random access: huge pages save most of the address look-ups. */
+    bigger.keys = sec_alloc_aligned(size * sizeof *bigger.keys);
+    bigger.tallies =
+        tallied && bigger.keys ? sec_alloc_aligned(size * sizeof *bigger.tallies) : NULL;
     if (!bigger.keys || (tallied && !bigger.tallies)) {
-        free(bigger.keys);
-        free(bigger.tallies);
-        return sec_fail(SEC_ENOMEM, "out of memory for %zu hashes of deduplication", size);
+        sec_free_aligned(bigger.keys);
+        return SEC_ENOMEM;
     }
+    memset(bigger.keys, 0, size * sizeof *bigger.keys);
+    if (tallied)
+        memset(bigger.tallies, 0, size * sizeof *bigger.tallies);
     for (size_t i = 0; t->keys && i <= t->mask; i++) {
         if (!(t->keys[i].lo | t->keys[i].hi))
             continue;

@@ -38,7 +38,7 @@ static const struct sec_opt build_options[] = {
     {"split", 0, SEC_T_STRING, false, AT(split), "idts=.01", 0, 0, NULL, "SPEC",
      "idts=SHARE,odts=GLOB[:GLOB...] (globs over sources), or none"},
     {"seed", 0, SEC_T_INT, false, AT(seed), "0", 0, 0, NULL, "N", "of the idts split"},
-    {"max-record", 0, SEC_T_SIZE, false, AT(max_record), "1M", 64, 1 << 30, NULL, "SIZE",
+    {"max-record", 0, SEC_T_SIZE, false, AT(max_record), "1M", 64, 64 << 20, NULL, "SIZE",
      "drop longer records"},
     {"shard-bytes", 0, SEC_T_SIZE, false, AT(shard_bytes), "256M", 1 << 16, 1e12, NULL, "SIZE",
      "size of a shard before compression"},

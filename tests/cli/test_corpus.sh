@@ -240,6 +240,13 @@ else:
     assert copied and not any(d[0] == 'train' and d[2] in copied for d in documents('k3'))
     head = shards('k3')[0]
     assert head['removed'].get('test-collision', 0) > 5000, head['removed']
+    ledger = [json.loads(l) for l in unzstd('k3/removed.jsonl.zst').decode().split('\n')[:-1]]
+    collided = [l for l in ledger if l['reason'] == 'test-collision']
+    assert sum(l.get('records', 1) for l in collided) == head['removed']['test-collision']
+    at = 1  # all of a copied file goes, document by document: each line of the ledger starts one
+    for l in ledger:
+        if l['source'] == 'e': assert l['line'] == at, l; at += l.get('records', 1)
+    assert at == 6001
 PY
 run_py split.py make
 "$SECENC" corpus build "$tmp/s" -o "$tmp/k1" --split idts=.1,odts=d:zz* --doc-bytes 200 --seed 7 > /dev/null 2> "$tmp/err"
