@@ -30,6 +30,7 @@
     COMMAND("Model", export)                                                                       \
     COMMAND("Model", import)                                                                       \
     COMMAND("Model", verify)                                                                       \
+    COMMAND("Environment", bench)                                                                  \
     COMMAND("Environment", doctor)                                                                 \
     COMMAND("Environment", completion)                                                             \
     COMMAND("Environment", man)
