@@ -11,8 +11,8 @@
 #define AHEAD         64 /* pieces whose cache sets are fetched together */
 #define SHORT_IDS     7
 #define SHORT_BUCKETS 16384u
-#define LONG_BYTES    64
-#define LONG_IDS      31
+#define LONG_BYTES    256
+#define LONG_IDS      126 /* 512 bytes an entry */
 #define LONG_ENTRIES  4096u
 
 /* ids[SHORT_IDS] holds their number, so that one copy of constant size moves everything. */
@@ -28,7 +28,7 @@ struct short_bucket {
 struct long_entry {
     uint8_t bytes[LONG_BYTES];
     uint16_t ids[LONG_IDS];
-    uint8_t len, n;
+    uint16_t len, n;
 };
 
 struct sec_encoder_ctx {
@@ -107,8 +107,8 @@ static int64_t encode_long(struct sec_encoder_ctx *c, const uint8_t *p, size_t n
     if (e && got <= LONG_IDS) {
         memcpy(e->bytes, p, n);
         memcpy(e->ids, out, got * sizeof *out);
-        e->len = (uint8_t)n;
-        e->n = (uint8_t)got;
+        e->len = (uint16_t)n;
+        e->n = (uint16_t)got;
     }
     return (int64_t)got;
 }
