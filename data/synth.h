@@ -25,7 +25,7 @@ struct sec_synth_options {
     uint32_t days;       /* 0 = by size: 1 to 14 */
     uint32_t people;     /* 0 = by size: 12 to 20,000 */
     uint32_t hosts;      /* servers, workstations not counted; 0 = by people */
-    int64_t incidents;   /* -1 = by size: 12 to 600; 0 = none */
+    int64_t incidents;   /* -1 = by size: 6 to 600; 0 = none */
     const char *formats; /* comma-separated names, NULL or "all" */
     int threads;         /* 0 = sec_threads() */
     bool force;          /* write into a directory that has other files; same names are replaced */

@@ -84,7 +84,7 @@ static const struct sec_opt options[] = {
      .min = -1,
      .max = 100000,
      .metavar = "N",
-     .help = "planted incidents; -1 = by size, at least 12"},
+     .help = "planted incidents; -1 = by size, at least 6"},
     {.name = "force",
      .type = SEC_T_BOOL,
      .offset = FIELD(force),
@@ -171,12 +171,11 @@ const struct sec_command sec_cmd_synth = {
         "generate realistic security logs of many sources with planted incidents and known labels",
     .details =
         "One made-up organisation seen by 18 kinds of log: sshd, sudo, auditd, windows-security, "
-        "sysmon, nginx, apache,\n"
-        "zeek-conn, zeek-dns, cisco-asa, iptables, cloudtrail, entra-signin, kubernetes-audit, "
-        "bind-query, postfix,\n"
-        "openvpn, squid. DIR gets one file a format in time order, labels.jsonl (file, line, "
-        "incident, technique,\n"
-        "tactic, actor of every line that belongs to a planted incident) and incidents.jsonl.",
+        "sysmon, nginx, apache, zeek-conn, zeek-dns, cisco-asa, iptables, cloudtrail, "
+        "entra-signin, "
+        "kubernetes-audit, bind-query, postfix, openvpn, squid.\n\n"
+        "DIR gets one file a format in time order, labels.jsonl (file, line, incident, technique, "
+        "tactic and actor of every line that belongs to a planted incident) and incidents.jsonl.",
     .opts = options,
     .values_size = sizeof(struct synth_values),
     .run = run,
