@@ -5,8 +5,12 @@
  * token is seen exactly once an epoch. A sample is a document, or a piece of at most seq_len - 2 tokens
  * of one, as [CLS] tokens [SEP].
  *
- * A step's global batch is samples taken in order until the token budget is full; rank r of R takes its
- * slice, so that any R sees the same global sequence. State is 64 bytes and carries no world size.
+ * The samples of all epochs in a row are cut into one global sequence of micro-batches: a micro-batch
+ * takes samples in order and is closed by the first that would pass batch_tokens, which opens the next
+ * one (an epoch's end closes nothing). A step is the next world * micro_batches of them, and rank r
+ * takes the r-th run of micro_batches. So any world of the same product sees the same steps, and every
+ * rank computes all cuts itself, from lengths only. State is 64 bytes and carries no world size; it may
+ * be resumed by any world.
  *
  * Threads: one consumer. Failure: SEC_EDATA for a corrupt chunk (after two retries) unless on_error is
  * substitute, which is recorded and the same on all ranks. */
@@ -55,6 +59,10 @@ struct sec_eval_loader;
 int sec_eval_loader_open(const struct sec_tokens *t, const struct sec_tokenizer *tok,
                          uint64_t mask_seed, int seq_len, int batch_tokens, uint64_t max_docs,
                          struct sec_eval_loader **out);
+/* As sec_eval_loader_open(), with other masks (whole fields, say). */
+int sec_eval_loader_open_masks(const struct sec_tokens *t, const struct sec_tokenizer *tok,
+                               const struct sec_mask_options *mask, int seq_len, int batch_tokens,
+                               uint64_t max_docs, struct sec_eval_loader **out);
 int sec_eval_loader_next(struct sec_eval_loader *l, const struct sec_batch **batch);
 void sec_eval_loader_close(struct sec_eval_loader *l);
 

@@ -34,6 +34,7 @@ struct sec_windows {
     struct slot slots[SLOTS];
     uint64_t epoch, rank; /* of the next window to begin */
     struct sec_perm perm;
+    struct sec_piece *stream_order; /* scratch of begin_window() */
     int n_threads;
     struct worker {
         struct sec_windows *ws;
@@ -60,8 +61,11 @@ static void begin_window(struct sec_windows *ws)
                                  .n = sec_order_window_size(ws->order, w),
                                  .pieces = s->pieces,
                                  .tokens = s->tokens};
-    sec_order_within(ws->order, ws->epoch, w, &s->win.order);
-    s->chunks = sec_order_pieces(ws->order, w, s->pieces);
+    struct sec_perm samples;
+    sec_order_within(ws->order, ws->epoch, w, &samples);
+    s->chunks = sec_order_pieces(ws->order, w, ws->stream_order);
+    for (uint32_t i = 0; i < s->win.n; i++)
+        s->pieces[i] = ws->stream_order[sec_perm_at(&samples, i)];
     s->claimed = s->done = 0;
     s->rc = 0;
     free(s->error);
@@ -209,11 +213,12 @@ int sec_windows_open(const struct sec_tokens *t, const struct sec_order *o, int 
     pthread_mutex_init(&ws->lock, NULL);
     pthread_cond_init(&ws->work, NULL);
     pthread_cond_init(&ws->ready, NULL);
+    ws->stream_order = calloc(sec_order_largest(o), sizeof *ws->stream_order);
     for (int i = 0; i < SLOTS; i++) {
         struct slot *s = &ws->slots[i];
         s->pieces = calloc(sec_order_largest(o), sizeof *s->pieces);
         s->tokens = sec_alloc_aligned((size_t)sec_order_span(o) * SEC_TOK_CHUNK * sizeof(uint16_t));
-        if (!s->pieces || !s->tokens) {
+        if (!ws->stream_order || !s->pieces || !s->tokens) {
             rc = sec_fail(SEC_ENOMEM, "no memory for windows of %u samples", sec_order_largest(o));
             goto fail;
         }
@@ -236,6 +241,7 @@ void sec_windows_close(struct sec_windows *ws)
         sec_tokctx_free(ws->workers[i].ctx);
     }
     free(ws->workers);
+    free(ws->stream_order);
     for (int i = 0; i < SLOTS; i++) {
         free(ws->slots[i].pieces);
         free(ws->slots[i].error);

@@ -12,8 +12,7 @@ struct sec_window {
     uint64_t epoch, rank, w;        /* the rank-th window of the epoch is window w */
     uint32_t n;                     /* samples, never 0 */
     uint32_t bad;                   /* bit c: chunk c could not be read */
-    const struct sec_piece *pieces; /* [n] in the order of the stream */
-    struct sec_perm order;          /* of the pieces in this epoch */
+    const struct sec_piece *pieces; /* [n] in the epoch's order */
     const uint16_t *tokens;         /* chunks laid end to end */
 };
 

@@ -1,4 +1,4 @@
-/* The sample order, packing, the loader and the evaluation loader. */
+/* Batches, the loader and the evaluation loader. */
 #include "token_fixture.h"
 
 #include "base/log.h"
@@ -7,6 +7,7 @@
 #include "data/tokshard_reader.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 enum { LONGEST = 3000, SEQ_LEN = 128, BUDGET = 1000 };
 /* About 2.6 windows of samples, in several shards. */
@@ -20,7 +21,7 @@ static int set_up(void **state)
 {
     sec_set_quiet(true);
     tok = fixture_tokenizer();
-    dir = fixture_dir("loader");
+    dir = scratch_dir();
     fixture_dataset(dir, tok, n_docs, LONGEST, 1500000);
     assert_ok(sec_tokens_open(dir, SEC_SPLIT_TRAIN, &tokens));
     return 0;
@@ -29,8 +30,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     sec_tokens_close(tokens);
-    sec_remove_tree(dir);
-    free(dir);
+    scratch_free(dir);
     sec_tokenizer_free(tok);
     return 0;
 }
@@ -54,101 +54,6 @@ static struct sec_loader *open_loader(const struct sec_loader_options *o,
     struct sec_loader *l;
     assert_ok(sec_loader_open(tokens, tok, o, from, &l));
     return l;
-}
-
-/* ---- order ---- */
-
-static void permutations_are_bijections(void **state)
-{
-    static uint8_t seen[5000];
-    for (uint64_t n = 1; n < 5000; n = n < 70 ? n + 1 : n * 3) {
-        struct sec_perm p;
-        memset(seen, 0, sizeof seen);
-        sec_perm_init(&p, n, 9, n, 0);
-        for (uint64_t i = 0; i < n; i++) {
-            uint64_t v = sec_perm_at(&p, i);
-            assert_true(v < n && !seen[v]);
-            seen[v] = 1;
-        }
-    }
-    struct sec_perm big; /* of more than 2^32: still below n, and not the identity */
-    sec_perm_init(&big, UINT64_C(1) << 40, 1, 2, 0);
-    int moved = 0;
-    for (uint64_t i = 0; i < 1000; i++) {
-        uint64_t v = sec_perm_at(&big, i);
-        assert_true(v < UINT64_C(1) << 40);
-        moved += v != i;
-    }
-    assert_true(moved > 990);
-}
-
-/* Where the first element goes is uniform over keys (chi-square, 7 degrees of freedom). */
-static void permutations_are_uniform(void **state)
-{
-    double seen[8] = {0}, chi2 = 0;
-    for (uint64_t key = 0; key < 8000; key++) {
-        struct sec_perm p;
-        sec_perm_init(&p, 8, key, 0, 0);
-        seen[sec_perm_at(&p, 3)]++;
-    }
-    for (int i = 0; i < 8; i++)
-        chi2 += (seen[i] - 1000) * (seen[i] - 1000) / 1000;
-    assert_true(chi2 < 26); /* p = 0.0005 */
-}
-
-static void every_token_once_an_epoch(void **state)
-{
-    struct sec_loader_options o = options();
-    struct sec_loader *l = open_loader(&o, NULL);
-    uint64_t n_tokens = sec_tokens_info(tokens)->n_tokens, n = sec_order_samples(l), same = 0;
-    uint8_t *seen = malloc(n_tokens);
-    uint64_t *first_of[2] = {malloc(n * 8), malloc(n * 8)};
-    assert_true(seen && first_of[0] && first_of[1]);
-    /* Finding a sample rescans its window, so a stride keeps the second epoch short. */
-    for (uint64_t epoch = 0; epoch < 2; epoch++) {
-        struct sec_order *order;
-        struct sec_perm windows, samples;
-        uint64_t at = 0;
-        assert_ok(sec_order_new(tokens, o.seed, SEQ_LEN, &order));
-        struct sec_piece *pieces = malloc(sec_order_largest(order) * sizeof *pieces);
-        assert_non_null(pieces);
-        memset(seen, 0, n_tokens);
-        sec_order_epoch(order, epoch, &windows);
-        assert_true(sec_order_windows(order) >= 3);
-        for (uint64_t r = 0; r < sec_order_windows(order); r++) {
-            uint64_t w = sec_perm_at(&windows, r);
-            sec_order_pieces(order, w, pieces);
-            sec_order_within(order, epoch, w, &samples);
-            for (uint32_t i = 0; i < sec_order_window_size(order, w); i++, at++) {
-                const struct sec_piece *p = &pieces[sec_perm_at(&samples, i)];
-                uint64_t first, got_first, got_doc;
-                uint32_t len, got_len;
-                sec_tokens_doc(tokens, p->doc, &first, &len, NULL, NULL);
-                assert_true(p->len >= 1 && p->len <= SEQ_LEN - 2 && p->first + p->len <= len);
-                for (uint32_t k = 0; k < p->len; k++)
-                    assert_int_equal(seen[first + p->first + k]++, 0);
-                first_of[epoch][at] = first + p->first;
-                if (at % 997)
-                    continue;
-                assert_ok(sec_order_sample(l, epoch, at, &got_first, &got_len, &got_doc));
-                assert_int_equal(got_first, first + p->first);
-                assert_int_equal(got_len, p->len);
-                assert_int_equal(got_doc, p->doc);
-            }
-        }
-        assert_int_equal(at, n);
-        for (uint64_t t = 0; t < n_tokens; t++)
-            assert_int_equal(seen[t], 1);
-        free(pieces);
-        sec_order_free(order);
-    }
-    for (uint64_t i = 0; i < n; i++)
-        same += first_of[0][i] == first_of[1][i];
-    assert_true(same < n / 1000 + 10);
-    free(seen);
-    free(first_of[0]);
-    free(first_of[1]);
-    sec_loader_close(l);
 }
 
 /* ---- batches ---- */
@@ -596,9 +501,6 @@ static void evaluation_masks_are_fixed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(permutations_are_bijections),
-        cmocka_unit_test(permutations_are_uniform),
-        cmocka_unit_test(every_token_once_an_epoch),
         cmocka_unit_test(batches_follow_the_order),
         cmocka_unit_test(rolls_into_the_next_epoch),
         cmocka_unit_test(threads_and_ring_change_nothing),

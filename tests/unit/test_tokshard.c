@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 enum { LONGEST = 300000 }; /* some documents are longer than two chunks */
 static const uint64_t n_docs[SEC_N_SPLITS] = {60, 7, 0};
@@ -20,15 +21,14 @@ static int set_up(void **state)
 {
     sec_set_quiet(true);
     tok = fixture_tokenizer();
-    dir = fixture_dir("tokshard");
+    dir = scratch_dir();
     fixture_dataset(dir, tok, n_docs, LONGEST, 700000);
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    sec_remove_tree(dir);
-    free(dir);
+    scratch_free(dir);
     sec_tokenizer_free(tok);
     return 0;
 }
@@ -120,7 +120,7 @@ static void hdf5_reads_the_same(void **state)
 
 static void equal_builds_have_equal_fingerprints(void **state)
 {
-    char *other = fixture_dir("tokshard-2");
+    char *other = scratch_dir();
     struct sec_tokmanifest a, b;
     fixture_dataset(other, tok, n_docs, LONGEST, 700000);
     assert_ok(sec_tokmanifest_read(dir, &a));
@@ -128,8 +128,7 @@ static void equal_builds_have_equal_fingerprints(void **state)
     assert_int_equal(a.fingerprint, b.fingerprint);
     sec_tokmanifest_free(&a);
     sec_tokmanifest_free(&b);
-    sec_remove_tree(other);
-    free(other);
+    scratch_free(other);
 }
 
 static void empty_split_is_named(void **state)
@@ -320,7 +319,7 @@ static void full_disk_at_every_write(void **state)
     for (size_t kind = 0; kind < 3; kind++)
         for (int k = 1;; k++) {
             char fault[32];
-            char *where = fixture_dir("full");
+            char *where = scratch_dir();
             snprintf(fault, sizeof fault, "%s:%d", kinds[kind], k);
             pid_t pid = fork();
             assert_true(pid >= 0);
@@ -336,8 +335,7 @@ static void full_disk_at_every_write(void **state)
             assert_ok(sec_list_dir(where, &left));
             assert_int_equal(left.n, WEXITSTATUS(status) == 0 ? 3 : 0);
             sec_list_free(&left);
-            sec_remove_tree(where);
-            free(where);
+            scratch_free(where);
             if (WEXITSTATUS(status) == 0) {
                 assert_true(k > (kind == 0 ? 20 : 3));
                 break;
@@ -377,7 +375,7 @@ static void spool_sorts_the_same(void **state)
     for (size_t k = 0; k < 4; k++) {
         struct sec_spool *s;
         struct collected got = {0};
-        char *where = fixture_dir("spool");
+        char *where = scratch_dir();
         assert_ok(sec_spool_open(where, shapes[k].expected, shapes[k].memory, &s));
         for (uint64_t i = 0; i < 2000; i++) {
             uint64_t v = k % 2 ? 1999 - i : i; /* the order of arrival does not matter */
@@ -402,8 +400,7 @@ static void spool_sorts_the_same(void **state)
         assert_ok(sec_list_dir(where, &files));
         assert_int_equal(files.n, 0);
         sec_list_free(&files);
-        sec_remove_tree(where);
-        free(where);
+        scratch_free(where);
     }
 }
 

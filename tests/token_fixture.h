@@ -3,32 +3,13 @@
 #ifndef SEC_TESTS_TOKEN_FIXTURE_H
 #define SEC_TESTS_TOKEN_FIXTURE_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-/* cmocka.h needs the four above */
-#include <cmocka.h>
+#include "testing.h"
 
-#include "base/error.h"
-#include "base/file.h"
 #include "base/rng.h"
 #include "data/tokenizer.h"
 #include "data/tokshard.h"
 #include "data/tokshard_manifest.h"
 #include "data/tokwriter.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#define assert_ok(expr)                                                                            \
-    do {                                                                                           \
-        int rc_ = (expr);                                                                          \
-        if (rc_)                                                                                   \
-            fail_msg("%s = %d: %s", #expr, rc_, sec_error());                                      \
-    } while (0)
 
 static inline struct sec_tokenizer *fixture_tokenizer(void)
 {
@@ -50,15 +31,6 @@ static inline struct sec_tokenizer *fixture_tokenizer(void)
     assert_ok(sec_bpe_train(trainer, &t));
     sec_bpe_trainer_free(trainer);
     return t;
-}
-
-static inline char *fixture_dir(const char *name)
-{
-    char *dir = malloc(256);
-    assert_non_null(dir);
-    snprintf(dir, 256, "%s/secenc-%s-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", name);
-    assert_non_null(mkdtemp(dir));
-    return dir;
 }
 
 /* Lengths are mixed: most short, some long, a few of one token. */
