@@ -21,9 +21,16 @@ int sec_eval_loader_open(const struct sec_tokens *t, const struct sec_tokenizer 
                          uint64_t mask_seed, int seq_len, int batch_tokens, uint64_t max_docs,
                          struct sec_eval_loader **out)
 {
+    const struct sec_mask_options mask = {.seed = mask_seed, .probability = 0.15, .eval = true};
+    return sec_eval_loader_open_masks(t, tok, &mask, seq_len, batch_tokens, max_docs, out);
+}
+
+int sec_eval_loader_open_masks(const struct sec_tokens *t, const struct sec_tokenizer *tok,
+                               const struct sec_mask_options *mask, int seq_len, int batch_tokens,
+                               uint64_t max_docs, struct sec_eval_loader **out)
+{
     int rc = 0;
     const struct sec_tokens_info *info = sec_tokens_info(t);
-    const struct sec_mask_options mask = {.seed = mask_seed, .probability = 0.15, .eval = true};
     if (seq_len < 3 || seq_len > 65535 || batch_tokens < seq_len)
         return sec_fail(SEC_ECONFIG,
                         "sequence length %d must be 3 to 65535 and fit a batch of %d tokens",
@@ -40,7 +47,7 @@ int sec_eval_loader_open(const struct sec_tokens *t, const struct sec_tokenizer 
     l->t = t;
     l->piece_len = (uint32_t)seq_len - 2;
     l->n_docs = max_docs && max_docs < info->n_docs ? max_docs : info->n_docs;
-    SEC_TRY(sec_masker_new(tok, &mask, &l->masker));
+    SEC_TRY(sec_masker_new(tok, mask, &l->masker));
     SEC_TRY(sec_pack_init(&l->pack, batch_tokens));
     l->ctx = sec_tokctx_new();
     if (!l->ctx) {
