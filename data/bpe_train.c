@@ -19,6 +19,13 @@ struct candidate {
     uint32_t n_words;
 };
 
+/* A distinct piece of at least two bytes: sym[start .. start + len) and how often it occurs. */
+struct word {
+    uint64_t count;
+    size_t start;
+    uint32_t len;
+};
+
 /* Changes of one kind of neighbour pair during one merge, by the neighbour's id. */
 struct changes {
     int64_t *delta;      /* [N_IDS] */
@@ -39,11 +46,8 @@ struct record {
 
 struct learner {
     const struct sec_bpe_options *o;
-    /* words: symbols of word w are sym[start[w] .. start[w] + len[w]) */
-    uint16_t *sym;
-    size_t *start;
-    uint32_t *len;
-    uint64_t *count;
+    uint16_t *sym; /* ids of all words, one word after the other */
+    struct word *words;
     uint32_t n_words;
     /* pair -> count, linear probing, at most half full; key 0 (two pads) is free */
     uint32_t *pair_key;
@@ -244,10 +248,7 @@ static void put_word(struct learner *l, size_t *at, const uint8_t *p, size_t n, 
 {
     if (n < 2)
         return; /* nothing to merge */
-    uint32_t w = l->n_words++;
-    l->start[w] = *at;
-    l->len[w] = (uint32_t)n;
-    l->count[w] = count;
+    l->words[l->n_words++] = (struct word){count, *at, (uint32_t)n};
     for (size_t i = 0; i < n; i++)
         l->sym[(*at)++] = byte_id[p[i]];
 }
@@ -265,10 +266,8 @@ static int init_words(struct learner *l, const struct sec_piece_counts *c)
     for (size_t i = 0; i >> c->long_bits == 0; i++)
         total += c->longs[i].n;
     l->sym = malloc((total + 1) * sizeof *l->sym);
-    l->start = malloc((n + 1) * sizeof *l->start);
-    l->len = malloc((n + 1) * sizeof *l->len);
-    l->count = malloc((n + 1) * sizeof *l->count);
-    if (!l->sym || !l->start || !l->len || !l->count)
+    l->words = malloc((n + 1) * sizeof *l->words);
+    if (!l->sym || !l->words)
         return no_memory();
     uint8_t order[256];
     uint16_t byte_id[256];
@@ -291,11 +290,11 @@ static void scan_pairs(const struct learner *l, int64_t *count, uint32_t *n_word
 {
     memset(last, 0, N_IDS * sizeof *last);
     for (uint32_t w = 0; w < l->n_words; w++) {
-        const uint16_t *s = l->sym + l->start[w];
-        for (uint32_t i = 0; i + 1 < l->len[w]; i++) {
+        const uint16_t *s = l->sym + l->words[w].start;
+        for (uint32_t i = 0; i + 1 < l->words[w].len; i++) {
             uint32_t k = (uint32_t)(s[i] - SEC_TOK_SPECIALS) << 8 | (s[i + 1] - SEC_TOK_SPECIALS);
             if (!lists)
-                count[k] += (int64_t)l->count[w];
+                count[k] += (int64_t)l->words[w].count;
             if (last[k] == w + 1)
                 continue;
             last[k] = w + 1;
@@ -367,7 +366,7 @@ static inline void change(struct changes *c, uint16_t neighbour, uint64_t count)
 static int record(struct learner *l, int kind, uint16_t neighbour, uint32_t w)
 {
     struct changes *c = &l->ch[kind];
-    change(c, neighbour, l->count[w]);
+    change(c, neighbour, l->words[w].count);
     if (c->n_words[neighbour] && c->last_word[neighbour] == w)
         return 0;
     c->n_words[neighbour]++;
@@ -387,9 +386,9 @@ static int record(struct learner *l, int kind, uint16_t neighbour, uint32_t w)
 /* Merge a b -> id in word w, left to right, in place; note which neighbour pairs go and come. */
 static int merge_word(struct learner *l, uint32_t w, uint16_t a, uint16_t b, uint16_t id)
 {
-    uint16_t *s = l->sym + l->start[w];
-    uint32_t n = l->len[w], out = 0;
-    uint64_t count = l->count[w];
+    uint16_t *s = l->sym + l->words[w].start;
+    uint32_t n = l->words[w].len, out = 0;
+    uint64_t count = l->words[w].count;
     int rc;
     for (uint32_t i = 0; i < n;) {
         if (s[i] != a || i + 1 >= n || s[i + 1] != b) {
@@ -408,7 +407,7 @@ static int merge_word(struct learner *l, uint32_t w, uint16_t a, uint16_t b, uin
             SEC_TRY(record(l, NEW_AFTER, s[i], w));
         }
     }
-    l->len[w] = out;
+    l->words[w].len = out;
     rc = 0;
 fail:
     return rc;
@@ -490,8 +489,14 @@ static int do_merge(struct learner *l, const struct candidate *c)
     m->b = (uint16_t)c->pair;
     m->id = (uint16_t)l->n_entries;
     SEC_TRY(join_entries(l, m->a, m->b));
-    for (uint32_t i = 0; i < c->n_words; i++)
+    for (uint32_t i = 0; i < c->n_words; i++) {
+        /* Words lie anywhere in memory: fetch their records, then their symbols, ahead of use. */
+        if (i + 16 < c->n_words)
+            __builtin_prefetch(&l->words[c->words[i + 16]]);
+        if (i + 8 < c->n_words)
+            __builtin_prefetch(l->sym + l->words[c->words[i + 8]].start, 1);
         SEC_TRY(merge_word(l, c->words[i], m->a, m->b, m->id));
+    }
     SEC_TRY(book_changes(l, m));
     SEC_TRY(queue_new_pairs(l, m));
     forget_changes(l);
@@ -535,9 +540,7 @@ static void learner_free(struct learner *l)
         free(l->ch[k].touched);
     }
     free(l->sym);
-    free(l->start);
-    free(l->len);
-    free(l->count);
+    free(l->words);
     free(l->pair_key);
     free(l->pair_count);
     free(l->heap);
