@@ -6,7 +6,6 @@
 #include "kernels/cpu/peak.h"
 #include "kernels/cpu/rows.h"
 #include "kernels/host_memory.h"
-#include "kernels/ref/ref.h"
 
 #include <stdio.h>
 #include <stdlib.h>

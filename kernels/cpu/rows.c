@@ -18,10 +18,16 @@ enum {
 
 static const struct sec_row_kernels *kernels(struct sec_backend *b)
 {
-    enum sec_isa isa = sec_cpu_state(b)->isa;
-    return isa == SEC_ISA_PORTABLE ? &sec_row_kernels_portable
-           : isa == SEC_ISA_AVX2   ? &sec_row_kernels_avx2
-                                   : &sec_row_kernels_avx512;
+    switch (sec_cpu_state(b)->isa) {
+    case SEC_ISA_AVX512BF16:
+        return &sec_row_kernels_avx512bf16;
+    case SEC_ISA_AVX512:
+        return &sec_row_kernels_avx512;
+    case SEC_ISA_AVX2:
+        return &sec_row_kernels_avx2;
+    default:
+        return &sec_row_kernels_portable;
+    }
 }
 
 static struct sec_range my_part(int64_t n, int64_t unit)

@@ -28,7 +28,7 @@ struct sec_row_kernels {
 };
 
 extern const struct sec_row_kernels sec_row_kernels_portable, sec_row_kernels_avx2,
-    sec_row_kernels_avx512;
+    sec_row_kernels_avx512, sec_row_kernels_avx512bf16;
 
 /* The backend functions (contract: ops.h). */
 int sec_cpu_cast(struct sec_backend *b, void *dst, enum sec_dtype to, const void *src,

@@ -39,7 +39,6 @@ typedef float vf __attribute__((vector_size(4 * SEC_VL)));
 typedef int32_t vi __attribute__((vector_size(4 * SEC_VL)));
 typedef uint32_t vu __attribute__((vector_size(4 * SEC_VL)));
 typedef uint16_t vh __attribute__((vector_size(2 * SEC_VL)));
-typedef double vd __attribute__((vector_size(8 * SEC_VL)));
 typedef float vf_u __attribute__((vector_size(4 * SEC_VL), aligned(4), may_alias));
 typedef uint32_t vu_u __attribute__((vector_size(4 * SEC_VL), aligned(4), may_alias));
 typedef uint16_t vh_u __attribute__((vector_size(2 * SEC_VL), aligned(2), may_alias));
@@ -95,13 +94,25 @@ V_INLINE vf v_from_bf16(vh h)
 {
     return (vf)(__builtin_convertvector(h, vu) << 16);
 }
-/* Nearest even, exactly sec_f32_to_bf16 (the hardware conversion would flush denormals). */
+/* Nearest even, exactly sec_f32_to_bf16. The hardware conversion does the same except that it takes
+ * denormals for 0, hence the test for them. */
 V_INLINE vh v_to_bf16(vf x)
 {
+#if SEC_SIMD == 3
+    enum { DENORMAL = 0x20 };
+    if (__builtin_expect(!_mm512_fpclass_ps_mask(x, DENORMAL), 1))
+        return (vh)_mm512_cvtneps_pbh(x);
+#endif
     vu u = (vu)x, nan = (vu)((u & 0x7FFFFFFFu) > 0x7F800000u);
-    vu r = (u + 0x7FFFu + (u >> 16 & 1)) >> 16;
-    r = (nan & (u >> 16 | 0x40)) | (~nan & r);
-    return __builtin_convertvector(r, vh);
+    vu r = u + 0x7FFFu + (u >> 16 & 1);
+#if SEC_SIMD >= 2
+    (void)nan;
+    r = (vu)_mm512_mask_or_epi32((__m512i)r, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), (__m512i)u,
+                                 _mm512_set1_epi32(0x400000));
+#else
+    r = (nan & (u | 0x400000)) | (~nan & r);
+#endif
+    return __builtin_convertvector(r >> 16, vh);
 }
 V_INLINE vf v_load_bf16(const uint16_t *p)
 {
@@ -113,14 +124,22 @@ V_INLINE void v_store_bf16(uint16_t *p, vf v)
 }
 V_INLINE vf v_load_bf16_n(const uint16_t *p, int64_t n)
 {
+#if SEC_SIMD >= 2
+    return v_from_bf16((vh)_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), p));
+#else
     vh h = {0};
     memcpy(&h, p, 2 * (size_t)n);
     return v_from_bf16(h);
+#endif
 }
 V_INLINE void v_store_bf16_n(uint16_t *p, vf v, int64_t n)
 {
     vh h = v_to_bf16(v);
+#if SEC_SIMD >= 2
+    _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1), (__m256i)h);
+#else
     memcpy(p, &h, 2 * (size_t)n);
+#endif
 }
 
 /* Element i of a typed array; bf16 is a compile-time constant at the call. */
@@ -219,24 +238,41 @@ V_INLINE vf v_sqrt(vf x)
     return x;
 #endif
 }
+/* 1/x to about 1 ulp, for finite x of ordinary size. */
+V_INLINE vf v_reciprocal(vf x)
+{
+#if SEC_SIMD >= 2
+    vf r = _mm512_rcp14_ps(x);
+    return r * v_fma(-x, r, v_set1(2.0f));
+#else
+    return 1.0f / x;
+#endif
+}
 /* Reductions over the lanes, halves first: the order is fixed. */
 V_INLINE float v_sum(vf x)
 {
-    float f[SEC_VL];
-    memcpy(f, &x, sizeof f);
-    for (int half = SEC_VL / 2; half; half /= 2)
-        for (int i = 0; i < half; i++)
-            f[i] += f[i + half];
-    return f[0];
+#if SEC_SIMD >= 2
+    return _mm512_reduce_add_ps(x);
+#elif SEC_SIMD == 1
+    __m128 h = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    h = _mm_add_ps(h, _mm_movehl_ps(h, h));
+    return _mm_cvtss_f32(_mm_add_ss(h, _mm_movehdup_ps(h)));
+#else
+    return (x[0] + x[2]) + (x[1] + x[3]);
+#endif
 }
 V_INLINE float v_hmax(vf x)
 {
-    float f[SEC_VL];
-    memcpy(f, &x, sizeof f);
-    for (int half = SEC_VL / 2; half; half /= 2)
-        for (int i = 0; i < half; i++)
-            f[i] = f[i] > f[i + half] ? f[i] : f[i + half];
-    return f[0];
+#if SEC_SIMD >= 2
+    return _mm512_reduce_max_ps(x);
+#elif SEC_SIMD == 1
+    __m128 h = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    h = _mm_max_ps(h, _mm_movehl_ps(h, h));
+    return _mm_cvtss_f32(_mm_max_ss(h, _mm_movehdup_ps(h)));
+#else
+    float a = x[0] > x[2] ? x[0] : x[2], b = x[1] > x[3] ? x[1] : x[3];
+    return a > b ? a : b;
+#endif
 }
 /* All ones in the first n lanes. */
 V_INLINE vi v_first(int64_t n)
@@ -272,7 +308,7 @@ V_INLINE vf v_exp(vf x)
  * t = 1/(1 + 0.3|x|) (minimax fit, relative error 3e-9 for |x| <= 14). */
 V_INLINE vf v_normal_cdf(vf x, vf *bell)
 {
-    vf t = 1.0f / v_fma(v_abs(x), v_set1(0.3f), v_set1(1.0f));
+    vf t = v_reciprocal(v_fma(v_abs(x), v_set1(0.3f), v_set1(1.0f)));
     vf p = v_fma(v_set1(-0.0206129458f), t, v_set1(0.112376414f));
     p = v_fma(p, t, v_set1(-0.228069007f));
     p = v_fma(p, t, v_set1(0.191583693f));

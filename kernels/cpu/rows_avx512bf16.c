@@ -1,0 +1,2 @@
+#define SEC_SIMD 3
+#include "kernels/cpu/rows.inc"
