@@ -26,9 +26,13 @@
     COMMAND("Tokenizer", tokenizer_decode)                                                         \
     COMMAND("Tokenizer", tokenizer_stats)                                                          \
     COMMAND("Model", pretrain)                                                                     \
+    COMMAND("Model", eval)                                                                         \
+    COMMAND("Model", embed)                                                                        \
+    COMMAND("Model", fill_mask)                                                                    \
     COMMAND("Model", report)                                                                       \
     COMMAND("Model", export)                                                                       \
     COMMAND("Model", import)                                                                       \
+    COMMAND("Model", inspect)                                                                      \
     COMMAND("Model", verify)                                                                       \
     COMMAND("Environment", bench)                                                                  \
     COMMAND("Environment", doctor)                                                                 \

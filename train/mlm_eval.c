@@ -28,6 +28,8 @@ int sec_mlm_eval(struct sec_model *m, const struct sec_tokens *t, const struct s
     struct sec_eval_loader *l = NULL;
     const struct sec_batch *b = NULL;
     struct sums s = {0};
+    const struct sec_mask_options mask = {
+        .seed = o->seed, .probability = 0.15, .eval = true, .whole_field = o->whole_field};
     float *loss = malloc((size_t)o->batch_tokens * sizeof *loss);
     int32_t *rank = malloc((size_t)o->batch_tokens * sizeof *rank);
     int rc;
@@ -35,7 +37,8 @@ int sec_mlm_eval(struct sec_model *m, const struct sec_tokens *t, const struct s
         rc = sec_fail(SEC_ENOMEM, "no memory to evaluate batches of %d tokens", o->batch_tokens);
         goto fail;
     }
-    SEC_TRY(sec_eval_loader_open(t, tok, o->seed, o->seq_len, o->batch_tokens, o->max_docs, &l));
+    SEC_TRY(
+        sec_eval_loader_open_masks(t, tok, &mask, o->seq_len, o->batch_tokens, o->max_docs, &l));
     while ((rc = sec_eval_loader_next(l, &b)) == 0) {
         if (b->n_masked)
             SEC_TRY(sec_model_eval_mlm(m, b, loss, rank));

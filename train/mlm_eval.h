@@ -20,6 +20,7 @@ typedef int (*sec_mlm_row_fn)(void *ctx, const struct sec_batch *b, const float 
 struct sec_mlm_eval_options {
     uint64_t seed;
     int seq_len, batch_tokens;
+    bool whole_field;        /* mask whole fields (an address, a path), not single tokens */
     uint64_t max_docs;       /* 0 = all */
     sec_mlm_row_fn on_batch; /* may be NULL */
     void *ctx;
