@@ -21,16 +21,39 @@ static bool digit(char c)
 static const char event_open[] = "<Event", event_close[] = "</Event>";
 enum { EVENT_OPEN = sizeof event_open - 1, EVENT_CLOSE = sizeof event_close - 1 };
 
+static bool space(char c)
+{
+    return blank(c) || c == '\n' || c == '\r';
+}
+
 /* <Event> or <Event attribute...>, not <Events> or <EventData>. */
+static bool at_event(const char *p, const char *end)
+{
+    return end - p > EVENT_OPEN && !memcmp(p, event_open, EVENT_OPEN) &&
+           (p[EVENT_OPEN] == '>' || space(p[EVENT_OPEN]));
+}
+
 static const char *find_event(const char *p, const char *end)
 {
     while ((p = memmem(p, (size_t)(end - p), event_open, EVENT_OPEN))) {
-        if (p + EVENT_OPEN < end && (p[EVENT_OPEN] == '>' || blank(p[EVENT_OPEN]) ||
-                                     p[EVENT_OPEN] == '\n' || p[EVENT_OPEN] == '\r'))
+        if (at_event(p, end))
             return p;
         p += EVENT_OPEN;
     }
     return NULL;
+}
+
+/* Events, and behind the first one nothing but markup: a single event may stand in a log of lines.
+ */
+static bool only_events(const char *p, const char *end)
+{
+    if (!(p = find_event(p, end)))
+        return false;
+    p = memmem(p, (size_t)(end - p), event_close, EVENT_CLOSE);
+    for (p = p ? p + EVENT_CLOSE : end; p < end; p++)
+        if (!space(*p))
+            return *p == '<';
+    return true;
 }
 
 /* Length of "83 <34>1 ..." counted octets from p, with the count; 0 = not octet counting. */
@@ -50,7 +73,7 @@ enum sec_format sec_format_detect(enum sec_format wanted, const char *name, cons
 {
     const char *end = head + n, *p = head;
     if (wanted == SEC_FORMAT_XML)
-        return find_event(p, end) ? SEC_FORMAT_XML : SEC_FORMAT_LINES;
+        return only_events(p, end) ? SEC_FORMAT_XML : SEC_FORMAT_LINES;
     if (wanted != SEC_FORMAT_AUTO)
         return wanted;
     if (n >= 3 && !memcmp(p, "\xEF\xBB\xBF", 3))
@@ -64,13 +87,15 @@ enum sec_format sec_format_detect(enum sec_format wanted, const char *name, cons
         return SEC_FORMAT_SYSLOG;
     if (*p == '{' && end - p > 1 && p[1] != '\n' && p[1] != '\r')
         return SEC_FORMAT_JSONL;
-    if (*p == '<' && find_event(p, end))
+    if (*p == '<' && only_events(p, end))
         return SEC_FORMAT_XML;
     if (strstr(name, ".csv"))
         return SEC_FORMAT_CSV;
     if (strstr(name, ".tsv"))
         return SEC_FORMAT_TSV;
     size_t lines = 0, indented = 0;
+    while (p > head && blank(p[-1]))
+        p--; /* the first line's blanks count as well */
     for (const char *nl; p < end && (nl = memchr(p, '\n', (size_t)(end - p))); p = nl + 1) {
         const char *text = p;
         while (text < nl && (blank(*text) || *text == '\r'))
@@ -78,7 +103,10 @@ enum sec_format sec_format_detect(enum sec_format wanted, const char *name, cons
         lines += text < nl;
         indented += text < nl && blank(*p);
     }
-    return indented && 2 * indented < lines ? SEC_FORMAT_MULTILINE : SEC_FORMAT_LINES;
+    /* Stack traces may be most of a log; a file without lines that start a record has no records of
+     * several lines either. */
+    bool starts = 20 * (lines - indented) >= lines;
+    return indented && starts ? SEC_FORMAT_MULTILINE : SEC_FORMAT_LINES;
 }
 
 /* End of the CSV record that starts at p, behind its newline; NULL = not within [p, end). */
@@ -120,6 +148,25 @@ static const char *line_end(const char *p, const char *end)
     return nl ? nl + 1 : end;
 }
 
+/* An event, or white space or one tag outside events (wrapper), or a line of other text. */
+static const char *xml_end(const char *p, const char *end, bool *wrapper)
+{
+    const char *stop = p;
+    if (at_event(p, end)) {
+        stop = memmem(p, (size_t)(end - p), event_close, EVENT_CLOSE);
+        return stop ? stop + EVENT_CLOSE : end;
+    }
+    while (stop < end && space(*stop))
+        stop++;
+    *wrapper = stop > p || *p == '<';
+    if (stop > p)
+        return stop;
+    stop = memchr(p, *wrapper ? '>' : '\n', (size_t)(end - p));
+    stop = stop ? stop + 1 : end;
+    const char *event = find_event(p, stop);
+    return event ? event : stop;
+}
+
 static const char *record_end(const struct sec_record_iter *it, struct sec_span *out)
 {
     const char *p = it->p, *end = it->end, *stop;
@@ -138,12 +185,7 @@ static const char *record_end(const struct sec_record_iter *it, struct sec_span 
         }
         return line_end(p, end);
     case SEC_FORMAT_XML:
-        stop = find_event(p, end);
-        out->wrapper = stop != p;
-        if (out->wrapper)
-            return stop ? stop : end;
-        stop = memmem(p, (size_t)(end - p), event_close, EVENT_CLOSE);
-        return stop ? stop + EVENT_CLOSE : end;
+        return xml_end(p, end, &out->wrapper);
     default:
         return line_end(p, end);
     }

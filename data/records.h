@@ -5,7 +5,8 @@
  *   multiline  a line that starts with a blank continues the record before it (stack traces)
  *   jsonl      a line is a record
  *   csv, tsv   a line is a record, but a quoted field may hold newlines (csv); the header is kept
- *   xml        <Event ...> ... </Event> is a record; wrapper tags around events are skipped
+ *   xml        <Event ...> ... </Event> is a record; tags around events are skipped, other text
+ *              around them is taken by line
  *   syslog     RFC 6587 octet counting ("83 <34>1 ..."), else a line is a record
  *
  * Pure functions over the caller's bytes; thread-safe, cannot fail. */

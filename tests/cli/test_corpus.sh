@@ -197,6 +197,42 @@ for k in want:
 PY
 run_py formats.py
 
+echo "== records of every format across the borders of blocks"
+cat > "$tmp/blocks.py" <<'PY'
+import random, sys
+from lib import *
+r = random.Random(4)
+word = lambda: ''.join(r.choice('abcdefgh') for _ in range(r.randrange(1, 900)))
+n, big = 4000, {}
+big['csv'] = ['%d,"%s\n%s",%s' % (i, word(), word(), word()) for i in range(n)]
+big['xml'] = ['<Event n="%d">\n  <a>%s</a>\n  <b>%s</b>\n</Event>' % (i, word(), word()) for i in range(n)]
+big['sys'] = ['<34>1 %d %s\n %s' % (i, word(), word()) for i in range(n)]
+big['multi'] = ['%d %s' % (i, word()) + ''.join('\n\tat %s' % word() for _ in range(i % 4)) for i in range(n)]
+big['long'] = ['%d %s' % (i, 'x' * (1200000 if i % 90 == 7 else 2000)) for i in range(600)]
+if sys.argv[1] == 'make':
+    os.makedirs('b')
+    put = lambda name, text: open('b/' + name, 'w').write(text)
+    put('csv.csv', '\n'.join(big['csv']) + '\n')
+    put('xml.xml', '<?xml version="1.0"?><Events>' + '\n'.join(big['xml']) + '</Events>')
+    put('sys.log', ''.join('%d %s' % (len(x), x) for x in big['sys']))
+    put('multi.log', '\n'.join(big['multi']))
+    put('long.log', '\n'.join(big['long']) + '\n')
+else:
+    big['xml'] = [x.replace('\n  ', ' ').replace('\n', ' ') for x in big['xml']]
+    big['long'] = [x for x in big['long'] if len(x) <= 1 << 20]
+    docs = documents('bb')
+    for name, records in big.items():
+        mine = [d for d in docs if d[1] == name]
+        if '\n'.join(d[3] for d in mine) != '\n'.join(records): die(name + ' differs')
+        if sum(d[4] for d in mine) != len(records): die('%s: %d records' % (name, sum(d[4] for d in mine)))
+    assert shards('bb')[0]['removed']['too-long'] == 600 - len(big['long'])
+    ledger = [json.loads(l) for l in unzstd('bb/removed.jsonl.zst').decode().split('\n')[:-1]]
+    assert [l['line'] - 1 for l in ledger if l['reason'] == 'too-long'] == [i for i in range(600) if i % 90 == 7]
+PY
+run_py blocks.py make
+"$SECENC" corpus build "$tmp/b" -o "$tmp/bb" --split none --threads 2 > /dev/null
+run_py blocks.py check
+
 echo "== source names"
 mkdir -p "$tmp/n/fw"
 for name in auth.log.1 auth.log-20240131.gz auth.log 'my app.jsonl' fw/part-0001.log; do
@@ -283,7 +319,7 @@ echo "== stats and sample"
 "$SECENC" corpus sample "$tmp/k1" -n 20 --seed 2 > "$tmp/a3"
 cmp "$tmp/a1" "$tmp/a2"; ! cmp -s "$tmp/a1" "$tmp/a3"
 "$SECENC" corpus sample "$tmp/k1" -n 1000000 > "$tmp/all"; "$SECENC" corpus sample "$tmp/k1" -n 5 --split odts > "$tmp/odts"
-"$SECENC" corpus sample "$tmp/k1" -n 5 --source 'b' > "$tmp/b"
+"$SECENC" corpus sample "$tmp/k1" -n 5 --source 'b' > "$tmp/only_b"
 cat > "$tmp/stats.py" <<'PY'
 from lib import *
 docs, st = documents('k1'), json.load(open('stats.json'))
@@ -297,7 +333,7 @@ lines = lambda p: [json.loads(l) for l in open(p)]
 assert [d['id'] for d in lines('all')] == [d[2] for d in docs]
 ids = [d['id'] for d in lines('a1')]
 assert len(set(ids)) == 20 and set(ids) <= {d[2] for d in docs}
-assert {d['source'] for d in lines('odts')} == {'d'} and {d['source'] for d in lines('b')} == {'b'}
+assert {d['source'] for d in lines('odts')} == {'d'} and {d['source'] for d in lines('only_b')} == {'b'}
 PY
 run_py stats.py
 echo ok
