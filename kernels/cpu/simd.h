@@ -336,43 +336,74 @@ V_INLINE vf v_gelu_grad(vf x)
 
 /* Dropout words of SEC_DROP_BLOCK columns of one row, starting at column 4*block. */
 #define SEC_DROP_BLOCK 32
+#if SEC_SIMD == 0
 V_INLINE void v_dropout_words(uint64_t seed, uint64_t row_key, uint32_t site, uint32_t block,
                               uint32_t out[SEC_DROP_BLOCK])
 {
-#if SEC_SIMD == 0
     uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
     for (uint32_t i = 0; i < SEC_DROP_BLOCK / 4; i++) {
         uint32_t ctr[4] = {(uint32_t)row_key, (uint32_t)(row_key >> 32), block + i, site};
         sec_philox4x32(ctr, key, out + 4 * i);
     }
-#else
-    /* Eight counters in 64-bit lanes; the multiplier reads the low halves, so high halves may be
-     * dirty until the end. Words 0 and 1, 2 and 3 are then neighbours in memory order. */
-    typedef uint64_t v8 __attribute__((vector_size(64)));
-    v8 low = 0xFFFFFFFFu - (v8){0};
-    v8 c0 = (row_key & 0xFFFFFFFFu) - (v8){0}, c1 = (row_key >> 32) - (v8){0};
-    v8 c2 = (v8){0, 1, 2, 3, 4, 5, 6, 7} + block, c3 = site - (v8){0};
-    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-    for (int r = 0; r < 10; r++) {
-        v8 p0 = (c0 & low) * 0xD2511F53u, p1 = (c2 & low) * 0xCD9E8D57u;
-#if SEC_SIMD >= 2
-        p0 = (v8)_mm512_mul_epu32((__m512i)c0, _mm512_set1_epi64(0xD2511F53u));
-        p1 = (v8)_mm512_mul_epu32((__m512i)c2, _mm512_set1_epi64(0xCD9E8D57u));
-#endif
-        c0 = (p1 >> 32) ^ c1 ^ k0;
-        c2 = (p0 >> 32) ^ c3 ^ k1;
-        c1 = p1;
-        c3 = p0;
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    v8 w01 = (c0 & low) | c1 << 32, w23 = (c2 & low) | c3 << 32;
-    v8 first = __builtin_shuffle(w01, w23, (v8){0, 8, 1, 9, 2, 10, 3, 11});
-    v8 second = __builtin_shuffle(w01, w23, (v8){4, 12, 5, 13, 6, 14, 7, 15});
-    memcpy(out, &first, 64);
-    memcpy(out + 16, &second, 64);
-#endif
 }
+#else
+typedef uint64_t v_u64 __attribute__((vector_size(4 * SEC_VL)));
+#if SEC_SIMD == 1
+#define V_MUL_LOW(x, m) (v_u64) _mm256_mul_epu32((__m256i)(x), _mm256_set1_epi64x(m))
+#define V_ZIP_LOW                                                                                  \
+    {                                                                                              \
+        0, 4, 1, 5                                                                                 \
+    }
+#define V_ZIP_HIGH                                                                                 \
+    {                                                                                              \
+        2, 6, 3, 7                                                                                 \
+    }
+#define V_LANES                                                                                    \
+    {                                                                                              \
+        0, 1, 2, 3                                                                                 \
+    }
+#else
+#define V_MUL_LOW(x, m) (v_u64) _mm512_mul_epu32((__m512i)(x), _mm512_set1_epi64(m))
+#define V_ZIP_LOW                                                                                  \
+    {                                                                                              \
+        0, 8, 1, 9, 2, 10, 3, 11                                                                   \
+    }
+#define V_ZIP_HIGH                                                                                 \
+    {                                                                                              \
+        4, 12, 5, 13, 6, 14, 7, 15                                                                 \
+    }
+#define V_LANES                                                                                    \
+    {                                                                                              \
+        0, 1, 2, 3, 4, 5, 6, 7                                                                     \
+    }
+#endif
+/* One counter in each 64-bit lane. The multiplier reads the low half of a lane, so high halves may
+ * be dirty until the end; words 0 and 1, 2 and 3 are then neighbours in memory order. */
+V_INLINE void v_dropout_words(uint64_t seed, uint64_t row_key, uint32_t site, uint32_t block,
+                              uint32_t out[SEC_DROP_BLOCK])
+{
+    const v_u64 zero = {0}, low = 0xFFFFFFFFu - zero;
+    for (uint32_t done = 0; done < SEC_DROP_BLOCK; done += 2 * SEC_VL) {
+        v_u64 c0 = (row_key & 0xFFFFFFFFu) - zero, c1 = (row_key >> 32) - zero;
+        v_u64 c2 = (v_u64)V_LANES + (block + done / 4), c3 = site - zero;
+        uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+        for (int r = 0; r < 10; r++) {
+            v_u64 p0 = V_MUL_LOW(c0, 0xD2511F53u), p1 = V_MUL_LOW(c2, 0xCD9E8D57u);
+            c0 = (p1 >> 32) ^ c1 ^ k0;
+            c2 = (p0 >> 32) ^ c3 ^ k1;
+            c1 = p1;
+            c3 = p0;
+            k0 += 0x9E3779B9u;
+            k1 += 0xBB67AE85u;
+        }
+        v_u64 w01 = (c0 & low) | c1 << 32, w23 = (c2 & low) | c3 << 32;
+        v_u64 first = __builtin_shuffle(w01, w23, (v_u64)V_ZIP_LOW);
+        v_u64 second = __builtin_shuffle(w01, w23, (v_u64)V_ZIP_HIGH);
+        memcpy(out + done, &first, sizeof first);
+        memcpy(out + done + SEC_VL, &second, sizeof second);
+    }
+}
+#endif
 /* x * scale where the word is at or above the threshold, else 0. */
 V_INLINE vf v_drop(vf x, const uint32_t *word, uint32_t threshold, float scale)
 {
