@@ -29,7 +29,7 @@ static const char style[] =
     ".scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:14px}th,td{"
     "text-align:left;padding:5px 12px 5px 0;border-bottom:1px solid var(--line);white-space:nowrap}"
     "th{color:var(--dim);font-weight:600}td.n,th.n{text-align:right;font-variant-numeric:"
-    "tabular-nums}";
+    "tabular-nums}.kv{width:auto}.kv td:first-child{color:var(--dim);padding-right:32px}";
 
 int sec_html_text(struct sec_buf *b, const char *s)
 {
@@ -114,9 +114,10 @@ static const char *cell_class(const char *s)
 int sec_html_table_begin(struct sec_buf *b, const char *const *head, int n)
 {
     int rc;
-    SEC_TRY(sec_buf_adds(b, "<div class=\"scroll\"><table><tr>"));
+    SEC_TRY(sec_buf_adds(b, n > 2 ? "<div class=\"scroll\"><table><tr>"
+                                  : "<div class=\"scroll\"><table class=\"kv\"><tr>"));
     for (int i = 0; i < n; i++)
-        SEC_TRY(element(b, i ? "<th class=\"n\">" : "<th>", head[i], "</th>"));
+        SEC_TRY(element(b, i && n > 2 ? "<th class=\"n\">" : "<th>", head[i], "</th>"));
     SEC_TRY(sec_buf_adds(b, "</tr>\n"));
 fail:
     return rc;
@@ -128,7 +129,7 @@ int sec_html_row(struct sec_buf *b, const char *const *cells, int n)
     SEC_TRY(sec_buf_adds(b, "<tr>"));
     for (int i = 0; i < n; i++) {
         SEC_TRY(sec_buf_adds(b, "<td"));
-        SEC_TRY(element(b, i ? cell_class(cells[i]) : ">", cells[i], "</td>"));
+        SEC_TRY(element(b, i && n > 2 ? cell_class(cells[i]) : ">", cells[i], "</td>"));
     }
     SEC_TRY(sec_buf_adds(b, "</tr>\n"));
 fail:

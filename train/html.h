@@ -18,7 +18,8 @@ int sec_html_tiles_begin(struct sec_buf *b);
 int sec_html_tile(struct sec_buf *b, const char *label, const char *value);
 int sec_html_tiles_end(struct sec_buf *b);
 
-/* Tables: cells are escaped; a cell that starts like a number is set flush right. */
+/* Tables: cells are escaped; in tables of more than two columns a cell that
+ * starts like a number is set flush right. */
 int sec_html_table_begin(struct sec_buf *b, const char *const *head, int n);
 int sec_html_row(struct sec_buf *b, const char *const *cells, int n);
 int sec_html_table_end(struct sec_buf *b);

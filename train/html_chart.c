@@ -66,8 +66,8 @@ static void tick_text(double v, double step, char *buf, size_t size)
 {
     char human[32];
     if (fabs(v) < step * 1e-6)
-        v = 0;
-    if (fabs(v) >= 10000)
+        snprintf(buf, size, "0");
+    else if (fabs(v) >= 10000)
         snprintf(buf, size, "%s", sec_human_count(v, human));
     else if (step < 1e-3)
         snprintf(buf, size, "%.1e", v);
