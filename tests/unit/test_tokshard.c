@@ -251,6 +251,12 @@ static void damaged_manifest_is_refused(void **state)
         assert_int_not_equal(read_all(dir, &hash), 0);
         assert_non_null(strstr(sec_error(), "MANIFEST.jsonl"));
     }
+    for (size_t i = 0; i < text.len; i++) { /* no flipped bit is followed blindly */
+        text.data[i] ^= (char)(1 << i % 7);
+        assert_ok(sec_write_file(path, text.data, text.len));
+        read_all(dir, &hash);
+        text.data[i] ^= (char)(1 << i % 7);
+    }
     assert_ok(sec_write_file(path, "{\"format\":\"secencoder-corpus\"}\n", 31));
     assert_int_equal(read_all(dir, &hash), SEC_EDATA);
     assert_non_null(strstr(sec_error(), "not a token data set"));
