@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import (AutoConfig, AutoModel, AutoModelForMaskedLM,
-                          AutoModelForSequenceClassification, AutoTokenizer, DebertaV2Config)
+                          AutoModelForSequenceClassification, AutoTokenizer, DebertaV2Config, pipeline)
 from transformers.utils import logging
 
 from model_hf import Batch, config, model, run_driver
@@ -146,11 +146,13 @@ def check_refusals(t):
 def check_tokenizer(t):
     """The tokenizer travels with the model, and a text gives both sides the same logits."""
     logs = os.path.join(t, "logs.txt")
-    line = "Oct {} 10:{:02d}:11 host{} sshd[{}]: Failed password for root from 10.0.{}.{} port {} ssh2\n"
+    line = "Oct {} 10:{:02d}:11 host{} sshd[{}]: Failed password for {} from 10.0.{}.{} port {} ssh2\n"
     g = np.random.default_rng(1)
+    users = ["".join(g.choice(list("abcdefghij"), 8)) for _ in range(300)]
     with open(logs, "w") as f:
         for _ in range(3000):
-            f.write(line.format(*(int(x) for x in g.integers(1, 60, 7))))
+            n = [int(x) for x in g.integers(1, 60, 7)]
+            f.write(line.format(*n[:4], users[int(g.integers(300))], *n[4:]))
     src, tok, out = (os.path.join(t, n) for n in ("tsrc", "tok", "tout"))
     secenc("tokenizer", "train", logs, "-o", tok, "--vocab-size", "512")
     m = model(config("nano", 3, 512), 8, 0.1)
@@ -174,6 +176,13 @@ def check_tokenizer(t):
     ours = run_driver(DRIVER, out, os.path.join(t, "batch"), os.path.join(t, "dump"), "cpu", "f32", 0)
     at = int(np.nonzero(batch.target[0] >= 0)[0][0])
     assert np.abs(ours["logits"] - want[0, at].numpy()).max() < 1e-4
+
+    guesses = pipeline("fill-mask", model=back, tokenizer=tokenizer, top_k=5)(text)
+    (mask,) = json.loads(secenc("fill-mask", out, text, "--json"))["masks"]
+    assert [g["token"] for g in guesses] == [g["token"] for g in mask]
+    for a, b in zip(guesses, mask):
+        assert abs(a["score"] - b["score"]) < 1e-5
+        assert a["token_str"] == b["token_str"] and a["sequence"] == b["sequence"], (a, b)
 
 
 def main():

@@ -96,6 +96,9 @@ def relative_l2(a, b):
 def compare(ours, want, bf16):
     """Worst error of each kind, against its bound."""
     worst = {"hidden": 0.0, "logits": 0.0, "loss": 0.0, "grad": 0.0, "losses": 0.0}
+    grads = [n for n in want if n.startswith("grad.")]
+    worst["all_grads"] = relative_l2(np.concatenate([ours[n] for n in grads]),
+                                     np.concatenate([want[n] for n in grads]))
     where = ""
     for name, w in want.items():
         kind = name.split(".")[0]
@@ -128,7 +131,9 @@ def main():
         check_relative(buckets, mp, span)
     torch.set_num_threads(2)
     f32 = {"hidden": 1e-4, "logits": 1e-4, "loss": 1e-5, "grad": 1e-4, "losses": 1e-5}
-    bf16 = {"hidden": 2e-2, "logits": 2e-2, "loss": 2e-2, "grad": 5e-2, "losses": 2e-2}
+    # Relative, for 8 bits of mantissa; single tensors of small gradients are noisier than the whole.
+    bf16 = {"hidden": 2e-2, "logits": 2e-2, "loss": 2e-2, "grad": 6e-2, "all_grads": 3e-2,
+            "losses": 2e-2}
     failed = False
     only = sys.argv[1:]
     for number, (size, conv, mp, lengths, labels, std) in enumerate(CASES):
