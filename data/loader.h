@@ -1,19 +1,19 @@
 /* The loader: order -> pack -> mask, in its own threads, into a ring of ready batches.
  *
- * Order is a pure function of (fingerprint, seed, epoch, index): epoch e permutes windows and samples
- * within a window with keyed Feistel networks, so sample g is found in O(1) and every document's every
- * token is seen exactly once an epoch. A sample is a document, or a piece of at most seq_len - 2 tokens
- * of one, as [CLS] tokens [SEP].
+ * Order is a pure function of (fingerprint, seed, epoch, index): epoch e permutes windows and
+ * samples within a window with keyed Feistel networks, so sample g is found in O(1) and every
+ * document's every token is seen exactly once an epoch. A sample is a document, or a piece of at
+ * most seq_len - 2 tokens of one, as [CLS] tokens [SEP].
  *
- * The samples of all epochs in a row are cut into one global sequence of micro-batches: a micro-batch
- * takes samples in order and is closed by the first that would pass batch_tokens, which opens the next
- * one (an epoch's end closes nothing). A step is the next world * micro_batches of them, and rank r
- * takes the r-th run of micro_batches. So any world of the same product sees the same steps, and every
- * rank computes all cuts itself, from lengths only. State is 64 bytes and carries no world size; it may
- * be resumed by any world.
+ * The samples of all epochs in a row are cut into one global sequence of micro-batches: a
+ * micro-batch takes samples in order and is closed by the first that would pass batch_tokens, which
+ * opens the next one (an epoch's end closes nothing). A step is the next world * micro_batches of
+ * them, and rank r takes the r-th run of micro_batches. So any world of the same product sees the
+ * same steps, and every rank computes all cuts itself, from lengths only. State is 64 bytes and
+ * carries no world size; it may be resumed by any world.
  *
- * Threads: one consumer. Failure: SEC_EDATA for a corrupt chunk (after two retries) unless on_error is
- * substitute, which is recorded and the same on all ranks. */
+ * Threads: one consumer. Failure: SEC_EDATA for a corrupt chunk (after two retries) unless on_error
+ * is substitute, which is recorded and the same on all ranks. */
 #ifndef SEC_DATA_LOADER_H
 #define SEC_DATA_LOADER_H
 
@@ -23,13 +23,13 @@
 
 struct sec_loader_options {
     uint64_t seed;
-    int seq_len;          /* longest sequence incl. [CLS] and [SEP] */
-    int batch_tokens;     /* token budget of one micro-batch: T never exceeds it */
-    int micro_batches;    /* micro-batches of a step on this rank */
-    int rank, world;      /* 0, 1 */
-    int ring;             /* ready batches kept; 4 */
-    int threads;          /* decode threads; 1 */
-    bool substitute;      /* on a corrupt chunk: next good sample, recorded */
+    int seq_len;       /* longest sequence incl. [CLS] and [SEP] */
+    int batch_tokens;  /* token budget of one micro-batch: T never exceeds it */
+    int micro_batches; /* micro-batches of a step on this rank */
+    int rank, world;   /* 0, 1 */
+    int ring;          /* ready batches kept; 4 */
+    int threads;       /* decode threads; 1 */
+    bool substitute;   /* on a corrupt chunk: next good sample, recorded */
     struct sec_mask_options mask;
 };
 
@@ -40,12 +40,13 @@ struct sec_loader_state {
 };
 
 struct sec_loader;
-/* state NULL = from the start. A state of another data set, seed or shape is SEC_ECONFIG naming both
- * values. */
+/* state NULL = from the start. A state of another data set, seed or shape is SEC_ECONFIG naming
+ * both values. */
 int sec_loader_open(const struct sec_tokens *t, const struct sec_tokenizer *tok,
                     const struct sec_loader_options *o, const struct sec_loader_state *state,
                     struct sec_loader **out);
-/* The next micro-batch; valid until the next call. Waits; the time waited is added to the counter. */
+/* The next micro-batch; valid until the next call. Waits; the time waited is added to the counter.
+ */
 int sec_loader_next(struct sec_loader *l, const struct sec_batch **batch);
 /* State after the last whole step that was handed out. */
 void sec_loader_state(const struct sec_loader *l, struct sec_loader_state *out);
@@ -53,8 +54,9 @@ double sec_loader_wait_seconds(const struct sec_loader *l);
 uint64_t sec_loader_substituted(const struct sec_loader *l);
 void sec_loader_close(struct sec_loader *l);
 
-/* Evaluation batches: documents [0, n_docs) of a split in order, cut at seq_len, evaluation masks of
- * one seed, packed to batch_tokens. 1 = end. Batch order and size never change a document's masks. */
+/* Evaluation batches: documents [0, n_docs) of a split in order, cut at seq_len, evaluation masks
+ * of one seed, packed to batch_tokens. 1 = end. Batch order and size never change a document's
+ * masks. */
 struct sec_eval_loader;
 int sec_eval_loader_open(const struct sec_tokens *t, const struct sec_tokenizer *tok,
                          uint64_t mask_seed, int seq_len, int batch_tokens, uint64_t max_docs,

@@ -2,11 +2,11 @@
  * Attributes: format version, tokenizer fingerprint, vocabulary, split, sources, counts, seed.
  *   /tokens    u16 LE, chunks of 131,072, zstd filter 32015
  *   /doc_off   u64 [docs+1]   /doc_src u16 [docs] (index into /sources)   /doc_hash u64 [docs]
- *   /chunk_addr u64, /chunk_len u32, /chunk_xxh3 u64 (of the raw bytes): so that the loader can pread
- *   and decode in its own threads without HDF5.
- * A document is its tokens only; [CLS] and [SEP] are added when a sample is packed.
- * Sealing: tmp -> close -> fsync -> reopen and verify every hash -> rename -> fsync directory ->
- * manifest line. MANIFEST.jsonl's own hash is the data set's fingerprint.
+ *   /chunk_addr u64, /chunk_len u32, /chunk_xxh3 u64 (of the raw bytes): so that the loader can
+ * pread and decode in its own threads without HDF5. A document is its tokens only; [CLS] and [SEP]
+ * are added when a sample is packed. Sealing: tmp -> close -> fsync -> reopen and verify every hash
+ * -> rename -> fsync directory -> manifest line. MANIFEST.jsonl's own hash is the data set's
+ * fingerprint.
  *
  * A reader handle may be shared by threads: all its calls are const and use pread. */
 #ifndef SEC_DATA_TOKSHARD_H
@@ -18,15 +18,15 @@
 #define SEC_TOK_CHUNK 131072u
 
 struct sec_tokenize_options {
-    uint64_t seed;            /* of the global shuffle of documents */
+    uint64_t seed;             /* of the global shuffle of documents */
     uint64_t tokens_per_shard; /* default 256 M */
     int threads;
-    double temperature;       /* by-source sampling of train: weight = size^temperature; 1 = as it is */
-    bool force;               /* replace an existing data set */
+    double temperature; /* by-source sampling of train: weight = size^temperature; 1 = as it is */
+    bool force;         /* replace an existing data set */
 };
 
-/* corpus (text shards) -> token data set in out_dir, all splits, plus the tokenizer's files. Documents
- * are globally shuffled (a pure function of seed and document id). */
+/* corpus (text shards) -> token data set in out_dir, all splits, plus the tokenizer's files.
+ * Documents are globally shuffled (a pure function of seed and document id). */
 int sec_corpus_tokenize(const char *corpus, const char *tokenizer, const char *out_dir,
                         const struct sec_tokenize_options *o);
 
@@ -36,12 +36,12 @@ int sec_tokens_open(const char *dir, enum sec_split split, struct sec_tokens **o
 void sec_tokens_close(struct sec_tokens *t);
 
 struct sec_tokens_info {
-    uint64_t fingerprint;   /* of MANIFEST.jsonl */
+    uint64_t fingerprint; /* of MANIFEST.jsonl */
     const char *tokenizer_fingerprint;
-    const char *dir;        /* tokenizer.json lies here */
+    const char *dir; /* tokenizer.json lies here */
     int vocab_size;
     uint64_t n_docs, n_tokens, n_chunks;
-    uint64_t n_bytes;       /* of the documents' text: for bits per byte */
+    uint64_t n_bytes; /* of the documents' text: for bits per byte */
     uint16_t n_sources;
     const char *const *sources;
 };
