@@ -102,6 +102,11 @@ int sec_ckpt_read_info(const char *dir, struct sec_ckpt_info *info)
     SEC_TRY(sec_json_i64(m, "heads", dir, &heads));
     SEC_TRY(sec_json_i64(m, "num_labels", dir, &labels));
     SEC_TRY(sec_json_str(m, "tokenizer_fingerprint", dir, &print));
+    if (heads < 0 || heads > (SEC_HEAD_MLM | SEC_HEAD_CLASSIFY) || labels < 0 || labels > 65535) {
+        rc = sec_fail(SEC_EDATA, "%s: impossible heads %lld with %lld labels", dir,
+                      (long long)heads, (long long)labels);
+        goto fail;
+    }
     info->heads = (unsigned)heads;
     info->num_labels = (int)labels;
     snprintf(info->tokenizer_fingerprint, sizeof info->tokenizer_fingerprint, "%s", print);

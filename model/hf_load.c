@@ -153,6 +153,7 @@ static int check_shape(const struct sec_safetensors *st, const struct sec_st_ten
                     got, want);
 }
 
+/* master NULL: only check that everything is there in its shape, before memory is taken for it. */
 static int read_tensors(const struct folder *f, const struct sec_params *p, float *master)
 {
     for (int i = 0; i < p->n; i++) {
@@ -161,7 +162,7 @@ static int read_tensors(const struct folder *f, const struct sec_params *p, floa
         if (!t)
             return sec_fail(SEC_EDATA, "%s: tensor %s is missing", f->dir, p->v[i].name);
         int rc = check_shape(st, t, &p->v[i]);
-        if (!rc)
+        if (!rc && master)
             rc = sec_st_read_f32(st, t, master + p->v[i].offset);
         if (rc)
             return rc;
@@ -199,6 +200,7 @@ int sec_hf_load(const char *dir, struct sec_model_config *c, unsigned *heads,
     SEC_TRY(open_folder(&f));
     *heads = find_heads(&f, &num_labels);
     SEC_TRY(sec_params_build(c, *heads, num_labels, params));
+    SEC_TRY(read_tensors(&f, params, NULL));
     *master = calloc((size_t)params->total, sizeof **master);
     if (!*master) {
         rc = sec_fail(SEC_ENOMEM, "%s: out of memory for %lld parameters", dir,

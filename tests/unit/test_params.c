@@ -131,6 +131,7 @@ static void test_refusals(void **state)
     c.field = value;                                                                               \
     assert_fails(sec_model_config_check(&c), SEC_ECONFIG, text)
     BAD(num_attention_heads, 3, "num_attention_heads is 3");
+    BAD(hidden_size, (int64_t)1 << 40, "at most 16384");
     BAD(hidden_size, 100, "hidden_size is 100");
     BAD(conv_kernel_size, 2, "conv_kernel_size is 2");
     BAD(position_buckets, 7, "position_buckets is 7");
