@@ -9,7 +9,7 @@ struct forward {
     struct attn_block block;
     char *v_rows;
     float *max, *sum, *o; /* [SPAN], [SPAN], [SPAN, d_pad] */
-    void *p;              /* [ROWS][SPAN/ks] dwords */
+    void *p;              /* [ROWS][LDP/ks] dwords */
     float *row_max;
 };
 
@@ -22,7 +22,7 @@ static size_t carve(const struct attn_call *c, char *base, struct forward *f)
                           .max = attn_take(&at, (size_t)ATTN_SPAN * 4),
                           .sum = attn_take(&at, (size_t)ATTN_SPAN * 4),
                           .o = attn_take(&at, (size_t)(ATTN_SPAN * c->d_pad) * 4),
-                          .p = attn_take(&at, (size_t)ATTN_ROWS * ATTN_SPAN * 4),
+                          .p = attn_take(&at, (size_t)ATTN_ROWS * ATTN_LDP * 4),
                           .row_max = attn_take(&at, (size_t)ATTN_ROWS * 4)};
     struct attn_block *x = &f->block;
     /* Slack in front too: look-ups of lanes beyond the sequence. */
@@ -44,7 +44,7 @@ static void attend(const struct attn_call *c, struct forward *f, int64_t q0, int
     attn_block_scores(c, x, first, m);
     c->ops->softmax(x->s, m, (int)x->nk, (int)x->k0, c->mk->ks, &drop, f->row_max, f->max + at,
                     f->sum + at, f->p, o, c->d_pad, (int)c->d);
-    sec_mk_block(c->mk, m, c->d_panels, sec_mk_kp(c->mk, x->nk), f->p, ATTN_SPAN * 4 / c->mk->ks, 4,
+    sec_mk_block(c->mk, m, c->d_panels, sec_mk_kp(c->mk, x->nk), f->p, ATTN_LDP * 4 / c->mk->ks, 4,
                  f->v_rows, sec_mk_panel_bytes(c->mk, x->nk), o, c->d_pad, x->k0 > 0);
 }
 

@@ -20,9 +20,10 @@
 #include "kernels/cpu/gemm.h"
 
 #define ATTN_SPAN 512
-#define ATTN_ROWS 64
+#define ATTN_ROWS 112
 #define ATTN_PAD  32 /* zero columns on both sides of a row of dA, slack behind a row of T and C */
 #define ATTN_LDS  (ATTN_SPAN + 2 * ATTN_PAD)
+#define ATTN_LDP  (ATTN_SPAN + 32) /* row of an operand; not a power of two: cache sets */
 
 /* Dropout of one head: words as in ops.h. */
 struct attn_drop {
@@ -53,8 +54,8 @@ struct attn_grad {
     const float *lse, *delta; /* [m] */
     struct attn_drop drop;
     int ks;
-    void *da_rows;          /* dwords [m][ATTN_SPAN/ks] or NULL */
-    void *da_cols, *p_cols; /* dwords [m/ks][ATTN_SPAN] or NULL */
+    void *da_rows;          /* dwords [m][ATTN_LDP/ks] or NULL */
+    void *da_cols, *p_cols; /* dwords [m/ks][ATTN_LDP] or NULL */
 };
 
 /* The parts that depend on the instruction set. */
@@ -62,7 +63,7 @@ struct attn_ops {
     int vl;
     void (*scores)(const struct attn_scores *x);
     /* Online softmax of a sub-block: max and sum [m] are updated, P (dropped out) goes to dwords
-     * [m][ATTN_SPAN/ks], the rows of o [m, d] are scaled to the new maximum. */
+     * [m][ATTN_LDP/ks], the rows of o [m, d] are scaled to the new maximum. */
     void (*softmax)(const float *s, int m, int n, int key0, int ks, const struct attn_drop *drop,
                     const float *row_max, float *max, float *sum, void *p, float *o, int64_t ld_o,
                     int d);
@@ -80,10 +81,10 @@ struct attn_ops {
     /* dtt[r - base][j] += sum over the rows i with idx = r of dA[i, j]. */
     void (*sum_t)(const float *da, int m, int n, const int32_t *idx, int64_t base, float *dtt,
                   int64_t ld);
-    /* Floats [rows, n] (rows even) to bf16 rows [rows][n] and pairs of rows as dwords [rows/2][n].
-     */
-    void (*halve)(const float *src, int64_t ld, int64_t rows, int64_t n, void *as_rows,
-                  void *as_cols);
+    /* Floats [rows, n] (rows even) to bf16 rows [rows][ld_out] and pairs of rows as dwords
+     * [rows/2][ld_out]. */
+    void (*halve)(const float *src, int64_t ld, int64_t rows, int64_t n, int64_t ld_out,
+                  void *as_rows, void *as_cols);
     void (*add)(float *dst, const float *src, int64_t n);
 };
 extern const struct attn_ops attn_ops_portable, attn_ops_avx2, attn_ops_avx512;

@@ -22,7 +22,7 @@ struct backward {
     void *da_rows, *da_cols, *p_cols;           /* operands, see struct attn_grad */
     float *delta;                               /* [ROWS] */
     float *dq, *dk, *dv;                        /* [SPAN, d_pad] sums */
-    float *dc, *dt;                             /* [ld_rel, ROWS], [ld_rel, SPAN] by table row */
+    float *dc, *dt;                             /* [ld_rel, ROWS], [ld_rel, LDP] by table row */
     void *half_rows, *half_cols;                /* dc or dt as bf16 operands */
     void *wide_do;
     float *dqr, *dkr; /* the slot: [rel1 - rel0, d_pad] each */
@@ -37,8 +37,8 @@ static size_t carve(const struct attn_call *c, char *base, struct backward *f)
 {
     char *at = base;
     size_t row = (size_t)c->ld_rel * 4, wide = (size_t)c->dp * 4, panels = attn_panels_bytes(c);
-    size_t sums = (size_t)(ATTN_SPAN * c->d_pad) * 4, operand = (size_t)ATTN_ROWS * ATTN_SPAN * 4;
-    size_t scores = (size_t)ATTN_ROWS * ATTN_LDS * 4, half = row * ATTN_SPAN / 2;
+    size_t sums = (size_t)(ATTN_SPAN * c->d_pad) * 4, operand = (size_t)ATTN_ROWS * ATTN_LDP * 4;
+    size_t scores = (size_t)ATTN_ROWS * ATTN_LDS * 4, half = row * ATTN_LDP / 2;
     bool pairs = c->mk->ks == 2;
     *f = (struct backward){
         .v_panels = attn_take(&at, panels),
@@ -54,7 +54,7 @@ static size_t carve(const struct attn_call *c, char *base, struct backward *f)
         .dk = attn_take(&at, sums),
         .dv = attn_take(&at, sums),
         .dc = attn_take(&at, row * ATTN_ROWS),
-        .dt = attn_take(&at, row * ATTN_SPAN),
+        .dt = attn_take(&at, row * ATTN_LDP),
         .half_rows = attn_take(&at, pairs ? half : 0),
         .half_cols = attn_take(&at, pairs ? half : 0),
         .wide_do = attn_take(&at, wide * ATTN_ROWS),
@@ -82,15 +82,16 @@ struct rel_sums {
 static struct rel_sums make_operands(const struct attn_call *c, const struct backward *f,
                                      const float *sums, int64_t ld, struct rel_sums x)
 {
-    int64_t n = sec_div_up(x.m, 16) * 16;
+    int64_t n = sec_div_up(x.m, 16) * 16, ld_half = n + 16;
     x.rows = x.cols = (const char *)sums;
     x.rows_stride = x.cols_stride = ld * 4;
     if (c->mk->ks == 2) {
-        c->ops->halve(sums, ld, (x.end - x.base + 1) / 2 * 2, n, f->half_rows, f->half_cols);
+        c->ops->halve(sums, ld, (x.end - x.base + 1) / 2 * 2, n, ld_half, f->half_rows,
+                      f->half_cols);
         x.rows = f->half_rows;
         x.cols = f->half_cols;
-        x.rows_stride = n * 2;
-        x.cols_stride = n * 4;
+        x.rows_stride = ld_half * 2;
+        x.cols_stride = ld_half * 4;
     }
     return x;
 }
@@ -155,7 +156,7 @@ static void query_side(const struct attn_call *c, struct backward *f, int64_t fi
     struct attn_block *x = &f->block;
     int64_t delta = first - x->k0, lo = delta - (x->nk - 1);
     sec_mk_block(c->mk, m, c->d_panels, sec_mk_kp(c->mk, x->nk), f->da_rows,
-                 ATTN_SPAN * 4 / c->mk->ks, 4, f->k_rows, sec_mk_panel_bytes(c->mk, x->nk), dq,
+                 ATTN_LDP * 4 / c->mk->ks, 4, f->k_rows, sec_mk_panel_bytes(c->mk, x->nk), dq,
                  c->d_pad, true);
     struct rel_sums w = clear_window(c, f->dc, ATTN_ROWS, lo, delta + sec_div_up(m, 16) * 16 - 1);
     c->ops->sum_c(x->s, m, (int)x->nk, c->idx + delta, w.base, f->dc, ATTN_ROWS);
@@ -174,11 +175,11 @@ static void key_side(const struct attn_call *c, struct backward *f, int64_t firs
     struct attn_block *x = &f->block;
     int64_t kp = sec_mk_kp(c->mk, m);
     size_t panel = sec_mk_panel_bytes(c->mk, m);
-    sec_mk_block(c->mk, x->nk, c->d_panels, kp, f->p_cols, 4, ATTN_SPAN * 4, f->do_rows, panel,
+    sec_mk_block(c->mk, x->nk, c->d_panels, kp, f->p_cols, 4, ATTN_LDP * 4, f->do_rows, panel,
                  f->dv, c->d_pad, true);
-    sec_mk_block(c->mk, x->nk, c->d_panels, kp, f->da_cols, 4, ATTN_SPAN * 4, f->q_rows, panel,
+    sec_mk_block(c->mk, x->nk, c->d_panels, kp, f->da_cols, 4, ATTN_LDP * 4, f->q_rows, panel,
                  f->dk, c->d_pad, true);
-    c->ops->sum_t(x->s, m, (int)x->nk, c->idx + (first - x->k0), t_base, f->dt, ATTN_SPAN);
+    c->ops->sum_t(x->s, m, (int)x->nk, c->idx + (first - x->k0), t_base, f->dt, ATTN_LDP);
 }
 
 /* One sub-block of queries of the pair block. */
@@ -231,7 +232,7 @@ static void pair_block(const struct attn_call *c, struct backward *f, int64_t q0
                   c->d, x->nk, 0, sec_div_up(x->nk, 32) * 32 / c->mk->nr);
     struct rel_sums w = {0};
     if (want.keys)
-        w = clear_window(c, f->dt, ATTN_SPAN, lo - (sec_div_up(x->nk, 16) * 16 - 1), hi);
+        w = clear_window(c, f->dt, ATTN_LDP, lo - (sec_div_up(x->nk, 16) * 16 - 1), hi);
     for (int64_t i = q0; i < q1; i += ATTN_ROWS)
         sub_block(c, f, q0, i, sec_min_int(q1 - i, ATTN_ROWS), want, w.base);
     if (!want.keys)
@@ -240,7 +241,7 @@ static void pair_block(const struct attn_call *c, struct backward *f, int64_t q0
     w.lo = lo;
     w.hi = hi;
     w.step = -1;
-    w = make_operands(c, f, f->dt, ATTN_SPAN, w);
+    w = make_operands(c, f, f->dt, ATTN_LDP, w);
     add_rel_rows(c, &w, c->qr_rows + (size_t)x->head * c->rel_row_bytes, f->dk);
     add_to_slot(c, &w, f->k_rows, f->dqr);
 }

@@ -19,7 +19,7 @@
 #define MC         112               /* rows of a block: 8 strips of 14 */
 #define GROUP      8                 /* panels of a task */
 #define BLOCK_B    ((size_t)2 << 20) /* bytes of packed B in flight, at least GROUP panels */
-#define A_BYTES    ((size_t)(MC + SEC_MK_MAX_NR) * KC * 4)
+#define A_BYTES    ((size_t)(MC + 48) * KC * 4)
 #define SUM_FLOATS ((size_t)MC * GROUP * SEC_MK_MAX_NR)
 #define LOCAL      (A_BYTES + SUM_FLOATS * 4 + (size_t)KC * SEC_MK_MAX_NR * 4)
 
@@ -80,27 +80,48 @@ void sec_mk_block(const struct sec_mk *mk, int64_t m, int64_t panels, int64_t kp
         }
 }
 
-/* Rows [i, i+m) and dwords [p, p+len) of op(A) as a micro-kernel operand. */
-static const void *a_operand(const struct plan *f, void *buf, int64_t i, int64_t m, int64_t p,
-                             int64_t len, int64_t *ars, int64_t *acs)
+/* Rows of an M block as micro-kernel operands, strip by strip. */
+struct a_block {
+    const char *p;
+    int64_t ars, acs, strip; /* strip: bytes from packed strip to strip; 0: rows as they lie */
+};
+
+/* Rows [i, i+m) and dwords [p, p+len) of op(A). */
+static struct a_block a_operand(const struct plan *f, char *buf, int64_t i, int64_t m, int64_t p,
+                                int64_t len)
 {
     const struct sec_gemm *g = f->g;
-    int64_t ks = f->mk->ks, k0 = p * ks, k = g->k - k0 < len * ks ? g->k - k0 : len * ks;
+    const struct sec_mk *mk = f->mk;
+    int64_t k0 = p * mk->ks, k = g->k - k0 < len * mk->ks ? g->k - k0 : len * mk->ks;
     if (g->trans_a) {
-        int64_t pad = sec_div_up(m, 16) * 16;
-        f->mk->pack_cols(buf, pad, at(g->a, k0, g->lda, i, f->bf16), g->lda, f->bf16, k, m);
-        *ars = 4;
-        *acs = pad * 4;
-        return buf;
+        /* A strip's dwords of one k side by side, in a cache line of their own. */
+        int64_t strips = sec_div_up(m, mk->mr), pad = (mk->mr + 7) / 8 * 8;
+        for (int64_t q = 0; q < len; q += 32) /* all strips while the lines are at hand */
+            for (int64_t s = 0; s < strips; s++) {
+                int64_t row = i + m * s / strips, rows = g->m - row < pad ? g->m - row : pad;
+                int64_t left = k - q * mk->ks < 32 * mk->ks ? k - q * mk->ks : 32 * mk->ks;
+                mk->pack_cols(buf + (s * len + q) * pad * 4, pad,
+                              at(g->a, k0 + q * mk->ks, g->lda, row, f->bf16), g->lda, f->bf16,
+                              left, rows);
+            }
+        return (struct a_block){buf, 4, pad * 4, len * pad * 4};
     }
-    *acs = 4;
-    if (f->direct_a) {
-        *ars = g->lda * (f->bf16 ? 2 : 4);
-        return at(g->a, i, g->lda, k0, f->bf16);
+    if (f->direct_a)
+        return (struct a_block){at(g->a, i, g->lda, k0, f->bf16), g->lda * (f->bf16 ? 2 : 4), 4, 0};
+    mk->pack_rows(buf, len, at(g->a, i, g->lda, k0, f->bf16), g->lda, f->bf16, m, k);
+    return (struct a_block){buf, len * 4, 4, 0};
+}
+
+/* One panel of C for all strips of the block. */
+static void multiply(const struct sec_mk *mk, int64_t m, int64_t len, const struct a_block *a,
+                     const void *b, float *c, int64_t ldc, bool add)
+{
+    int64_t strips = sec_div_up(m, mk->mr);
+    for (int64_t s = 0; s < strips; s++) {
+        int64_t i = m * s / strips, rows = m * (s + 1) / strips - i;
+        mk->tile((int)rows, len, a->p + (a->strip ? s * a->strip : i * a->ars), a->ars, a->acs, b,
+                 c + i * ldc, ldc, add);
     }
-    f->mk->pack_rows(buf, len, at(g->a, i, g->lda, k0, f->bf16), g->lda, f->bf16, m, k);
-    *ars = len * 4;
-    return buf;
 }
 
 /* The panel's chunk of op(B): from the shared block, or packed here. */
@@ -150,18 +171,18 @@ static void run_task(const struct plan *f, char *local, int64_t block, int64_t f
     int64_t ld = GROUP * mk->nr;
 
     for (int64_t p = 0; p == 0 || p < f->kp; p += KC) { /* once for k = 0: C is still set */
-        int64_t len = f->kp - p < KC ? f->kp - p : KC, ars, acs;
-        const void *a = a_operand(f, local, i, m, p, len, &ars, &acs);
+        int64_t len = f->kp - p < KC ? f->kp - p : KC;
+        struct a_block a = a_operand(f, local, i, m, p, len);
         for (int64_t panel = first; panel < end; panel++) {
             const void *b = b_operand(f, buf_b, panel, block_first, p, len);
             int64_t col = panel * mk->nr, n = g->n - col < mk->nr ? g->n - col : mk->nr;
             float *sum = sums + (panel - first) * mk->nr;
             if (f->plain_c && n == mk->nr) {
-                sec_mk_block(mk, m, 1, len, a, ars, acs, b, 0, (float *)g->c + i * g->ldc + col,
-                             g->ldc, g->accumulate || p > 0);
+                multiply(mk, m, len, &a, b, (float *)g->c + i * g->ldc + col, g->ldc,
+                         g->accumulate || p > 0);
                 continue;
             }
-            sec_mk_block(mk, m, 1, len, a, ars, acs, b, 0, sum, ld, p > 0);
+            multiply(mk, m, len, &a, b, sum, ld, p > 0);
             if (p + len == f->kp)
                 finish(f, sum, ld, i, m, col, n);
         }
