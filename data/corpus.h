@@ -18,7 +18,8 @@
 #include <signal.h>
 
 struct sec_corpus_options {
-    const struct sec_list *inputs; /* files, folders, "-" */
+    const struct sec_list *inputs;  /* files, folders, "-" */
+    const struct sec_list *exclude; /* globs over base names of files found in folders; or NULL */
     const char *out;
     enum sec_format format;
     bool source_from_dir; /* source = name of the file's folder, else of the file */

@@ -82,8 +82,17 @@ static bool hidden_below(const char *path, size_t root_len)
     return strstr(path + root_len, "/.") != NULL;
 }
 
+static bool excluded(const struct sec_corpus_options *o, const char *path)
+{
+    for (size_t i = 0; o->exclude && i < o->exclude->n; i++)
+        if (sec_glob(o->exclude->v[i], sec_basename(path)))
+            return true;
+    return false;
+}
+
 /* Add one argument's files to list. */
-static int collect(const char *arg, const char *out_real, struct sec_list *list)
+static int collect(const struct sec_corpus_options *o, const char *arg, const char *out_real,
+                   struct sec_list *list)
 {
     int rc = 0;
     struct sec_list files = {0};
@@ -100,7 +109,7 @@ static int collect(const char *arg, const char *out_real, struct sec_list *list)
         size_t n = strlen(out_real);
         bool ours =
             realpath(files.v[i], real) && n && !strncmp(real, out_real, n) && real[n] == '/';
-        if (!ours && !hidden_below(files.v[i], strlen(arg)))
+        if (!ours && !hidden_below(files.v[i], strlen(arg)) && !excluded(o, files.v[i]))
             SEC_TRY(sec_list_add(list, files.v[i]));
     }
 fail:
@@ -164,7 +173,7 @@ int sec_inputs_find(const struct sec_corpus_options *o, struct sec_inputs *out)
     if (!realpath(o->out, out_real))
         out_real[0] = 0;
     for (size_t i = 0; i < o->inputs->n; i++)
-        SEC_TRY(collect(o->inputs->v[i], out_real, &list));
+        SEC_TRY(collect(o, o->inputs->v[i], out_real, &list));
     if (!list.n) {
         rc = sec_fail(SEC_EDATA, "no input files below %s",
                       o->inputs->n ? o->inputs->v[0] : "nothing");

@@ -14,6 +14,7 @@
 
 struct build_opts {
     char *out, *source, *dedup, *split;
+    struct sec_list exclude;
     int format, source_from;
     int64_t template_cap, seed;
     uint64_t doc_bytes, max_record, shard_bytes, memory;
@@ -29,6 +30,8 @@ static const struct sec_opt build_options[] = {
      "name of a file's source: its base name without endings, or its folder's name"},
     {"source", 0, SEC_T_STRING, false, AT(source), NULL, 0, 0, NULL, "NAME",
      "one source name for everything"},
+    {"exclude", 0, SEC_T_STRING, true, AT(exclude), NULL, 0, 0, NULL, "GLOB",
+     "leave out files of folders by base name; may be given several times"},
     {"dedup", 0, SEC_T_STRING, false, AT(dedup), "exact", 0, 0, NULL, "LIST",
      "stages, of exact,template; or none"},
     {"template-cap", 0, SEC_T_INT, false, AT(template_cap), "0", 0, 1e15, NULL, "K",
@@ -159,6 +162,7 @@ static int run_build(const void *opts, char **args, int n)
     struct sec_corpus_report report;
     struct sec_corpus_options o = {
         .inputs = &inputs,
+        .exclude = &b->exclude,
         .out = b->out,
         .format = (enum sec_format)b->format,
         .source_from_dir = b->source_from == 1,

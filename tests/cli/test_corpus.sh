@@ -239,6 +239,8 @@ for name in auth.log.1 auth.log-20240131.gz auth.log 'my app.jsonl' fw/part-0001
     echo "line of $name" | if [[ $name == *.gz ]]; then gzip; else cat; fi > "$tmp/n/$name"; done
 "$SECENC" corpus build "$tmp/n" -o "$tmp/c8" --split none > /dev/null
 test "$(ls "$tmp/c8/train" | tr '\n' ' ')" = "auth my_app part-0001 "
+"$SECENC" corpus build "$tmp/n" --exclude 'part-*' --exclude '*.jsonl' -o "$tmp/c10" --split none > /dev/null
+test "$(ls "$tmp/c10/train")" = auth
 "$SECENC" corpus build "$tmp/n/fw/part-0001.log" --source-from dir -o "$tmp/c9" --split none > /dev/null
 test "$(ls "$tmp/c9/train")" = fw
 
