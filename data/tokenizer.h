@@ -51,7 +51,8 @@ void sec_encoder_ctx_free(struct sec_encoder_ctx *c);
 #define SEC_ENCODE_SPECIALS 1 /* literal "[MASK]" etc. in the text become the special tokens */
 
 /* Encode text[0..n) (any bytes; ill-formed UTF-8 is treated byte by byte) without [CLS]/[SEP]; ids
- * are appended to *out (grown with realloc; *cap entries). Returns 0 or SEC_ENOMEM. */
+ * are appended to *out (grown with realloc; *cap entries). Returns 0, SEC_ENOMEM, or SEC_EDATA for
+ * a text above 4 GiB. */
 int sec_encode(struct sec_encoder_ctx *c, const char *text, size_t n, unsigned flags,
                uint16_t **out, size_t *len, size_t *cap);
 /* As sec_encode, and for every new id the byte offset of its first byte in text goes to

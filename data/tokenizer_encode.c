@@ -131,8 +131,7 @@ static __attribute__((noinline)) int64_t encode_miss(struct sec_encoder_ctx *c,
 }
 
 /* Keys and sets of the next pieces, found ahead of their use: this loop has no branch that depends
- * on the text, so the memory accesses of many pieces overlap. Long pieces give a key nobody uses.
- */
+ * on the text, so the memory accesses of many pieces overlap. Nobody uses a long piece's key. */
 static void look_ahead(struct sec_encoder_ctx *c, const uint8_t *p, size_t n, size_t start,
                        size_t first, size_t last)
 {
