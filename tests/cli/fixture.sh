@@ -10,7 +10,8 @@ mkdir -p "$FIX"
     if [ ! -e "$FIX/done" ]; then
         rm -rf "$FIX"/{logs,corpus,tok,data}
         "$SECENC" synth -o "$FIX/logs" --size 4M --seed 7 --quiet
-        "$SECENC" corpus build "$FIX/logs" -o "$FIX/corpus" --split "idts=.05,odts=*postfix*:*vpn*" --quiet
+        "$SECENC" corpus build "$FIX/logs" --exclude labels.jsonl --exclude incidents.jsonl \
+            -o "$FIX/corpus" --split "idts=.05,odts=postfix:openvpn" --quiet
         "$SECENC" tokenizer train "$FIX/corpus" -o "$FIX/tok" --vocab-size 1024 --quiet
         "$SECENC" corpus tokenize "$FIX/corpus" --tokenizer "$FIX/tok" -o "$FIX/data" --quiet
         touch "$FIX/done"
