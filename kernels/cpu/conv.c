@@ -7,34 +7,47 @@
 #include "kernels/cpu/rows.h"
 
 #include <assert.h>
+#include <omp.h>
 #include <string.h>
+
+/* Row t of a sequence begin..end. */
+static void unfold_row(const struct sec_conv *c, const char *from, char *to, int64_t t,
+                       int64_t begin, int64_t end)
+{
+    size_t row = (size_t)c->channels * sec_dtype_size(c->act);
+    for (int u = 0; u < c->ksize; u++, to += row) {
+        int64_t r = t + u - c->ksize / 2;
+        if (r >= begin && r < end)
+            memcpy(to, from + (size_t)r * row, row);
+        else
+            memset(to, 0, row);
+    }
+}
 
 static void unfold(struct sec_backend *b, const struct sec_conv *c, const void *src, char *dst)
 {
-    size_t row = (size_t)c->channels * sec_dtype_size(c->act);
-    const char *from = src;
-    for (int s = 0; s < c->n_seqs; s++) {
-        int64_t begin = c->cu_seqlens[s], end = c->cu_seqlens[s + 1];
-#pragma omp parallel for schedule(static)                                                          \
-    num_threads(sec_cpu_threads(b, (end - begin) * c->channels * c->ksize))
-        for (int64_t t = begin; t < end; t++)
-            for (int u = 0; u < c->ksize; u++) {
-                int64_t r = t + u - c->ksize / 2;
-                char *to = dst + (size_t)(t * c->ksize + u) * row;
-                if (r >= begin && r < end)
-                    memcpy(to, from + (size_t)r * row, row);
-                else
-                    memset(to, 0, row);
-            }
+    int64_t width = (int64_t)c->channels * c->ksize;
+    size_t bytes = (size_t)width * sec_dtype_size(c->act);
+#pragma omp parallel num_threads(sec_cpu_threads(b, c->n_tokens *width))
+    {
+        struct sec_range mine =
+            sec_split(c->n_tokens, omp_get_num_threads(), omp_get_thread_num(), 1);
+        for (int s = 0; s < c->n_seqs; s++) {
+            int64_t begin = c->cu_seqlens[s], end = c->cu_seqlens[s + 1];
+            int64_t first = begin > mine.begin ? begin : mine.begin;
+            for (int64_t t = first; t < end && t < mine.end; t++)
+                unfold_row(c, src, dst + (size_t)t * bytes, t, begin, end);
+        }
     }
 }
 
 /* Element (o, i, u) of W goes to (o, u, i), or for the input gradient to (o', i) with
  * o' = (ksize-1-u) * channels + o. */
-static void reorder_kernel(const struct sec_conv *c, void *dst, bool for_input)
+static void reorder_kernel(struct sec_backend *b, const struct sec_conv *c, void *dst,
+                           bool for_input)
 {
     int64_t ch = c->channels, ks = c->ksize;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(sec_cpu_threads(b, ch *ch *ks))
     for (int64_t o = 0; o < ch; o++)
         for (int64_t u = 0; u < ks; u++) {
             int64_t to = for_input ? ((ks - 1 - u) * ch + o) * ch : (o * ks + u) * ch;
@@ -75,7 +88,7 @@ int sec_cpu_conv(struct sec_backend *b, const struct sec_conv *c)
         return rc;
     int64_t width = (int64_t)c->channels * c->ksize;
     unfold(b, c, c->x, s.rows);
-    reorder_kernel(c, s.kernel, false);
+    reorder_kernel(b, c, s.kernel, false);
     return b->gemm(b, &(struct sec_gemm){.m = c->n_tokens,
                                          .n = c->channels,
                                          .k = width,
@@ -97,7 +110,7 @@ static int input_gradient(struct sec_backend *b, const struct sec_conv *c,
 {
     int64_t width = (int64_t)c->channels * c->ksize;
     unfold(b, c, c->dy, s->rows);
-    reorder_kernel(c, s->kernel, true);
+    reorder_kernel(b, c, s->kernel, true);
     return b->gemm(b, &(struct sec_gemm){.m = c->n_tokens,
                                          .n = c->channels,
                                          .k = width,

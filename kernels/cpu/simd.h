@@ -39,7 +39,8 @@ typedef float vf __attribute__((vector_size(4 * SEC_VL)));
 typedef int32_t vi __attribute__((vector_size(4 * SEC_VL)));
 typedef uint32_t vu __attribute__((vector_size(4 * SEC_VL)));
 typedef uint16_t vh __attribute__((vector_size(2 * SEC_VL)));
-typedef float vf_u __attribute__((vector_size(4 * SEC_VL), aligned(4), may_alias));
+/* aligned(2): gemm loads pairs of bf16 as one lane */
+typedef float vf_u __attribute__((vector_size(4 * SEC_VL), aligned(2), may_alias));
 typedef uint32_t vu_u __attribute__((vector_size(4 * SEC_VL), aligned(4), may_alias));
 typedef uint16_t vh_u __attribute__((vector_size(2 * SEC_VL), aligned(2), may_alias));
 
