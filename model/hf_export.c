@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/file.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +47,7 @@ int sec_hf_copy_tokenizer(const char *from_dir, const char *to_dir)
 static int withdraw_config(const char *path)
 {
     if (sec_exists(path) && unlink(path))
-        return sec_fail(SEC_EFAIL, "%s: cannot replace", path);
+        return sec_fail_errno(errno, "%s: cannot replace", path);
     return 0;
 }
 

@@ -61,6 +61,8 @@ class Batch:
             self.mask[s, :n] = 1
             chosen = g.permutation(n)[: max(1, n // 5)]
             self.target[s, chosen] = g.integers(1, vocab, len(chosen))
+        if lengths[0] > 2:
+            self.ids[0, 1] = 0  # [PAD] as a token: its look-up has no gradient on either side
         self.classes = g.integers(0, labels, len(lengths)) if labels else None
 
     def packed(self, x):
