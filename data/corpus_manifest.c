@@ -64,7 +64,7 @@ fail:
 
 static int count(const cJSON *obj, const char *key, const char *where, uint64_t *out)
 {
-    int64_t v;
+    int64_t v = 0;
     int rc = sec_json_i64(obj, key, where, &v);
     if (!rc && v < 0)
         rc = sec_fail(SEC_EDATA, "%s: key '%s' is negative", where, key);

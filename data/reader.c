@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <zstd.h>
 
-enum { INPUT = 1 << 18, WIDE = 1 << 16 };
+enum { INPUT = 1 << 18, WIDE = 1 << 16, ZSTD_START = 5, ZSTD_BLOCKHEADER = 3 };
 enum packing { PLAIN, GZIP, ZSTD };
 enum text_form { UTF8, UTF16LE, UTF16BE };
 
@@ -135,6 +135,17 @@ static int read_gzip(struct sec_reader *r, uint8_t *out, size_t n, size_t *got)
     return 0;
 }
 
+/* Bytes to give the decoder. What a call has unpacked before it meets damage is lost, so no call
+ * may both unpack a block and look at the next: that is the size it asks for, less the next block's
+ * header. */
+static size_t zstd_feed(const struct sec_reader *r)
+{
+    size_t have = r->in_len - r->in_pos, ask = r->zstd_hint ? r->zstd_hint : ZSTD_START;
+    if (ask > ZSTD_BLOCKHEADER)
+        ask -= ZSTD_BLOCKHEADER;
+    return ask < have ? ask : have;
+}
+
 static int read_zstd(struct sec_reader *r, uint8_t *out, size_t n, size_t *got)
 {
     *got = 0;
@@ -149,7 +160,7 @@ static int read_zstd(struct sec_reader *r, uint8_t *out, size_t n, size_t *got)
             r->ended = true;
             break;
         }
-        ZSTD_inBuffer input = {r->in, r->in_len, r->in_pos};
+        ZSTD_inBuffer input = {r->in, r->in_pos + (held ? 0 : zstd_feed(r)), r->in_pos};
         ZSTD_outBuffer output = {out, n, 0};
         size_t hint = ZSTD_decompressStream(r->zstd, &output, &input);
         r->in_pos = input.pos;

@@ -164,7 +164,10 @@ static const char *xml_end(const char *p, const char *end, bool *wrapper)
     stop = memchr(p, *wrapper ? '>' : '\n', (size_t)(end - p));
     stop = stop ? stop + 1 : end;
     const char *event = find_event(p, stop);
-    return event ? event : stop;
+    stop = event ? event : stop;
+    /* Blocks are cut behind every end mark, so one that closes nothing is a border too. */
+    const char *stray = memmem(p, (size_t)(stop - p), event_close, EVENT_CLOSE);
+    return stray ? stray + EVENT_CLOSE : stop;
 }
 
 static const char *record_end(const struct sec_record_iter *it, struct sec_span *out)

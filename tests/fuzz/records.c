@@ -50,8 +50,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char *const names[] = {"a.log", "b.csv", "c.tsv.gz"};
     uint8_t choice = fuzz_byte(&data, &size);
-    size_t half = size * fuzz_byte(&data, &size) / 256;
-    half = half < size ? half : size;
+    uint8_t share = fuzz_byte(&data, &size);
+    size_t half = size * share / 256;
     char *text = fuzz_copy(data, size);
     enum sec_format format = sec_format_detect((enum sec_format)(choice % SEC_N_FORMATS),
                                                names[choice / 85 % 3], text, size);
