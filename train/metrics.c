@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-int sec_metrics_open(const struct sec_rundir *dir, int64_t first_step, uint64_t offset,
+int sec_metrics_open(const struct sec_rundir *dir, int64_t last_step, uint64_t offset,
                      struct sec_metrics *m)
 {
     int rc;
@@ -32,7 +32,7 @@ int sec_metrics_open(const struct sec_rundir *dir, int64_t first_step, uint64_t 
                             (unsigned long long)offset);
         goto fail;
     }
-    SEC_TRY(sec_tb_open(dir->tb, first_step, &m->tb));
+    SEC_TRY(sec_tb_open(dir->tb, last_step, &m->tb));
     return 0;
 fail:
     sec_metrics_close(m);

@@ -25,7 +25,7 @@ struct sec_step_metrics {
     uint64_t skipped, substituted, peak_rss;
 };
 
-int sec_metrics_open(const struct sec_rundir *dir, int64_t first_step, uint64_t offset,
+int sec_metrics_open(const struct sec_rundir *dir, int64_t last_step, uint64_t offset,
                      struct sec_metrics *m);
 int sec_metrics_step(struct sec_metrics *m, const struct sec_step_metrics *s);
 int sec_metrics_eval(struct sec_metrics *m, int64_t step, const char *split,

@@ -68,7 +68,7 @@ static void start_event(struct sec_tb *t, int64_t step)
     put_varint(&t->message, (uint64_t)step);
 }
 
-int sec_tb_open(const char *dir, int64_t first_step, struct sec_tb **out)
+int sec_tb_open(const char *dir, int64_t last_step, struct sec_tb **out)
 {
     static const char version[] = "brain.Event:2";
     int rc;
@@ -88,9 +88,9 @@ int sec_tb_open(const char *dir, int64_t first_step, struct sec_tb **out)
     start_event(t, 0);
     put_bytes(&t->message, 3, version, sizeof version - 1); /* Event.file_version */
     SEC_TRY(put_record(t));
-    if (first_step > 0) {
+    if (last_step > 0) {
         static const char start[] = {1 << 3 | 0, 1}; /* SessionLog.status = START */
-        start_event(t, first_step);
+        start_event(t, last_step + 1);
         put_bytes(&t->message, 7, start, sizeof start); /* Event.session_log */
         SEC_TRY(put_record(t));
     }

@@ -10,7 +10,7 @@ struct sec_tb;
 
 /* A new event file in dir. first_step > 0 (a resumed run) makes TensorBoard drop the points of
  * earlier files from that step on. */
-int sec_tb_open(const char *dir, int64_t first_step, struct sec_tb **out);
+int sec_tb_open(const char *dir, int64_t last_step, struct sec_tb **out);
 int sec_tb_scalar(struct sec_tb *t, const char *tag, int64_t step, double value);
 int sec_tb_flush(struct sec_tb *t);
 void sec_tb_close(struct sec_tb *t);

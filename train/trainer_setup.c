@@ -21,7 +21,9 @@ int sec_trainer_open_data(struct sec_trainer *t)
 {
     int rc;
     for (int s = 0; s < SEC_N_SPLITS; s++)
-        SEC_TRY(open_split(t, (enum sec_split)s));
+        if ((rc = open_split(t, (enum sec_split)s)))
+            return sec_fail_at(rc,
+                               "--data is no token data set (secenc corpus tokenize makes one)");
     if (!t->tokens[SEC_SPLIT_TRAIN]) {
         rc = sec_fail(SEC_EDATA,
                       "%s has no training tokens: build it from a corpus with a train split",

@@ -16,7 +16,7 @@ mkdir -p "$FIX"
         "$SECENC" corpus tokenize "$FIX/corpus" --tokenizer "$FIX/tok" -o "$FIX/data" --quiet
         touch "$FIX/done"
     fi
-) 9>"$FIX.lock"
+) 9>"$FIX.lock" >/dev/null
 
 T=$(mktemp -d)
 trap 'rm -rf "$T"' EXIT

@@ -1,6 +1,7 @@
 # Resume is bitwise, signals save, bad input gives one clear line and loses nothing.
 . tests/cli/fixture.sh
-pre() { "$SECENC" pretrain "${NANO[@]}" --data "$FIX/data" "$@"; }
+PRE=("$SECENC" pretrain "${NANO[@]}" --data "$FIX/data")
+pre() { "${PRE[@]}" "$@"; }
 
 # --- resumed = uninterrupted, bit for bit, with dropout, accumulation and both precisions
 for precision in bf16 fp32; do
@@ -25,7 +26,8 @@ weights "$T/t1" "$T/t2"
 # --- Ctrl-C and SIGUSR1 save and say so; the run goes on
 for sig in INT:130 TERM:130 USR1:75; do
     run=$T/sig-${sig%:*}
-    pre --run "$run" --set train.steps=1000000 --set log.every=1 2>"$T/err" &
+    # not through pre: $! must be the program
+    "${PRE[@]}" --run "$run" --set train.steps=1000000 --set log.every=1 2>"$T/err" &
     pid=$!
     for _ in $(seq 100); do
         [ "$(cat "$run/metrics.jsonl" 2>/dev/null | wc -l)" -ge 3 ] && break
@@ -41,14 +43,14 @@ n=$(ls "$T/sig-INT/ckpt" | grep -oE '[0-9]+$' | sort -n | tail -1)
 pre --run "$T/sig-INT" --set train.steps=$((n + 2)) 2>"$T/err"
 grep -q "resuming from .*step-$n" "$T/err" || fail "did not resume from step $n: $(cat "$T/err")"
 
-# --- a damaged checkpoint is passed over, by name; --resume PATH never is
+# --- a damaged checkpoint is passed over, by name (step 5 is the one before decay); --resume PATH never is
 run=$T/damaged
 pre --run "$run" --set train.steps=6 --set checkpoint.every=2 --quiet
 h5=$run/ckpt/step-6/rank-0.h5
 printf '\x5a' | dd of="$h5" bs=1 seek=$(($(stat -c %s "$h5") / 2)) conv=notrunc status=none
 cp -r "$run" "$run-path"
 pre --run "$run" --set train.steps=8 2>"$T/err"
-grep -q "step-6" "$T/err" && grep -q "resuming from .*step-4" "$T/err" || fail "no fall-back: $(cat "$T/err")"
+grep -q "step-6" "$T/err" && grep -q "resuming from .*step-5" "$T/err" || fail "no fall-back: $(cat "$T/err")"
 expect 3 'step-6.*(CRC|crc)' pre --run "$run-path" --set train.steps=8 --resume "$run-path/ckpt/step-6"
 
 # --- bad input
@@ -58,14 +60,14 @@ expect 3 "train.steps" pre --run "$T/x" --set train.steps=0
 expect 3 "num_attention_heads" pre --run "$T/x" --set model.num_attention_heads=3
 expect 3 "batch_tokens" pre --run "$T/x" --set data.batch_tokens=32
 expect 3 "1024.*model.vocab_size" pre --run "$T/x" --set model.vocab_size=512
-expect 3 "nowhere" "$SECENC" pretrain "${NANO[@]}" --data "$T/nowhere" --run "$T/x"
+expect 1 "corpus tokenize.*nowhere" "$SECENC" pretrain "${NANO[@]}" --data "$T/nowhere" --run "$T/x"
 expect 2 "data" "$SECENC" pretrain "${NANO[@]}" --run "$T/x"
 expect 3 "hidden_size = 64 .*128" pre --run "$T/t1" --set model.hidden_size=128 --set model.intermediate_size=128
 printf 'model:\n  hiden_size: 8\n' >"$T/bad.yaml"
 expect 3 "bad.yaml:2.*hiden_size.*model.hidden_size" "$SECENC" pretrain --config "$T/bad.yaml" --data "$FIX/data" --run "$T/x"
 
 # a run directory in use
-pre --run "$T/busy" --set train.steps=1000000 --quiet &
+"${PRE[@]}" --run "$T/busy" --set train.steps=1000000 --quiet &
 pid=$!
 for _ in $(seq 50); do [ -s "$T/busy/env.json" ] && break; sleep 0.1; done
 expect 1 "in use" pre --run "$T/busy"
