@@ -250,7 +250,11 @@ int sec_tokmanifest_read(const char *dir, struct sec_tokmanifest *m)
         cJSON *o = NULL;
         sec_buf_clear(&name);
         SEC_TRY(sec_buf_printf(&name, "%s:%zu", path, line + 1));
-        SEC_TRY(sec_json_parse(p, n, name.data, &o));
+        rc = sec_json_parse(p, n, name.data, &o);
+        if (rc) {
+            sec_fail(rc, "%s: cut off or damaged; tokenize the corpus again", name.data);
+            goto fail;
+        }
         rc = line == 0 ? get_header(o, name.data, m)
              : line <= m->n_shards
                  ? get_shard(o, name.data, &m->shards[line - 1])

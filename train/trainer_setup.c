@@ -2,34 +2,39 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "data/tokshard_manifest.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-static int open_split(struct sec_trainer *t, enum sec_split split)
+/* Splits without documents stay closed: a corpus of one source has no ODTS. */
+static int open_splits(struct sec_trainer *t)
 {
-    int rc = sec_tokens_open(t->a->data_dir, split, &t->tokens[split]);
-    if (rc)
-        return rc;
-    if (sec_tokens_info(t->tokens[split])->n_tokens)
-        return 0;
-    sec_tokens_close(t->tokens[split]);
-    t->tokens[split] = NULL;
-    return 0;
+    struct sec_tokmanifest m;
+    int rc = sec_tokmanifest_read(t->a->data_dir, &m);
+    for (int s = 0; !rc && s < SEC_N_SPLITS; s++) {
+        if (m.total[s].docs || s == SEC_SPLIT_TRAIN)
+            rc = sec_tokens_open(t->a->data_dir, (enum sec_split)s, &t->tokens[s]);
+        else
+            sec_warn("%s has no %s documents: no evaluation on them", t->a->data_dir,
+                     sec_split_names[s]);
+    }
+    sec_tokmanifest_free(&m);
+    return rc;
 }
 
 int sec_trainer_open_data(struct sec_trainer *t)
 {
     int rc;
-    for (int s = 0; s < SEC_N_SPLITS; s++)
-        if ((rc = open_split(t, (enum sec_split)s)))
-            return sec_fail_at(rc,
-                               "--data is no token data set (secenc corpus tokenize makes one)");
-    if (!t->tokens[SEC_SPLIT_TRAIN]) {
-        rc = sec_fail(SEC_EDATA,
-                      "%s has no training tokens: build it from a corpus with a train split",
-                      t->a->data_dir);
-        goto fail;
-    }
+    char *manifest = sec_path_join(t->a->data_dir, SEC_MANIFEST);
+    bool there = manifest && sec_exists(manifest);
+    free(manifest);
+    if (!there)
+        return sec_fail(SEC_EDATA,
+                        "%s is no token data set: it has no %s (make one with `secenc corpus "
+                        "tokenize`)",
+                        t->a->data_dir, SEC_MANIFEST);
+    SEC_TRY(open_splits(t));
     const struct sec_tokens_info *info = sec_tokens_info(t->tokens[SEC_SPLIT_TRAIN]);
     if (info->vocab_size != t->c->model.vocab_size) {
         rc = sec_fail(SEC_ECONFIG,

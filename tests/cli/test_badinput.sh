@@ -11,13 +11,16 @@ pre() {
     "$SECENC" pretrain "${NANO[@]}" --quiet --set train.steps=3 "$@"
 }
 
-# --- one source only: everything works, the corpus says that there is no ODTS
+# --- one source only: no ODTS, and too few documents for the default share of IDTS
 head -n 3000 "$FIX/logs/auth.log" >"$T/auth.log"
-"$SECENC" corpus build "$T/auth.log" -o "$T/one" --quiet
+"$SECENC" corpus build "$T/auth.log" -o "$T/one" --split idts=.3 --quiet >"$T/out"
+"$SECENC" corpus build "$T/auth.log" -o "$T/no-idts" --split none --quiet >"$T/out"
 "$SECENC" tokenizer train "$T/one" -o "$T/one.tok" --vocab-size 512 --quiet
 "$SECENC" corpus tokenize "$T/one" --tokenizer "$T/one.tok" -o "$T/one.data" --quiet >"$T/out"
 "$SECENC" pretrain --config configs/nano.yaml --quiet --set data.seq_len=64 --set data.batch_tokens=512 \
     --set eval.docs=20 --set train.steps=2 --data "$T/one.data" --run "$T/one.run"
+"$SECENC" corpus tokenize "$T/no-idts" --tokenizer "$T/one.tok" -o "$T/no-idts.data" --quiet >"$T/out"
+expect 0 '' pre --data "$T/no-idts.data" --set model.vocab_size=512 --run "$T/no-idts.run"
 expect 3 "1024.*model.vocab_size|model.vocab_size.*512|512.*1024" pre --data "$T/one.data" --run "$T/x"
 
 # --- damaged token data sets
