@@ -28,7 +28,11 @@ static int begin_table(struct sink *s, const char *title, const char *const *hea
 {
     s->n = n;
     if (s->page) {
-        int rc = sec_html_section(s->page, title);
+        char section[2 * CELL];
+        bool group = islower((unsigned char)*title);
+        snprintf(section, sizeof section, "%.80s%s%.20s", title, group ? ", " : "",
+                 group ? s->split : "");
+        int rc = sec_html_section(s->page, section);
         return rc ? rc : sec_html_table_begin(s->page, head, n);
     }
     fprintf(s->text, "\n%-24s", title);
@@ -42,7 +46,7 @@ static int row(struct sink *s, char cells[MAX_CELLS][CELL])
 {
     const char *p[MAX_CELLS];
     for (int i = 0; i < s->n; i++)
-        p[i] = cells[i];
+        p[i] = s->page && !strcmp(cells[i], "-") ? "" : cells[i];
     if (s->page)
         return sec_html_row(s->page, p, s->n);
     fprintf(s->text, "  %-22s", p[0]);
@@ -63,7 +67,7 @@ static int end_table(struct sink *s)
 static const struct sec_result *find(const struct sink *s, const char *group, const char *metric)
 {
     char name[64];
-    snprintf(name, sizeof name, "%s%s", group, metric);
+    snprintf(name, sizeof name, "%.40s%.20s", group, metric);
     return sec_results_find(s->r, s->task, s->split, name);
 }
 
@@ -74,6 +78,8 @@ static void cell(char out[CELL], const struct sec_result *r, int decimals)
         snprintf(out, CELL, "-");
     else if (isfinite(r->sd))
         snprintf(out, CELL, "%.*f ± %.*f", decimals, r->value, decimals, r->sd);
+    else if (r->value > 0 && r->value < 5e-4) /* 1 / V */
+        snprintf(out, CELL, "%.1e", r->value);
     else
         snprintf(out, CELL, "%.*f", decimals, r->value);
 }
@@ -133,7 +139,7 @@ fail:
 static int group_table(struct sink *s, const char *title, char (*names)[CELL], char (*keys)[CELL],
                        int n)
 {
-    const char *const head[] = {title,   "share",      "loss",         "top-1",
+    const char *const head[] = {"",      "share",      "loss",         "top-1",
                                 "top-5", "copy top-1", "unigram top-1"};
     static const char *const metrics[] = {"loss", "top1", "top5", "copy/top1", "unigram/top1"};
     char cells[MAX_CELLS][CELL];
@@ -144,7 +150,7 @@ static int group_table(struct sink *s, const char *title, char (*names)[CELL], c
         const struct sec_result *r = find(s, keys[i], "loss");
         if (!r)
             continue;
-        snprintf(cells[0], CELL, "%s", names[i]);
+        snprintf(cells[0], CELL, "%.40s", names[i]);
         snprintf(cells[1], CELL, "%.1f %%", 100 * r->n / all->n);
         for (int k = 0; k < 5; k++)
             value_cell(cells[k + 2], find(s, keys[i], metrics[k]));

@@ -48,7 +48,7 @@ static int every_line(struct sec_embedder *e, const char *path)
     while ((rc = sec_lines_next(in, &line, &n)) == 0) {
         n -= n && line[n - 1] == '\r';
         SEC_TRY(sec_embedder_add(e, line, n));
-        if (sec_progress_due())
+        if (sec_embedder_texts(e) % 256 == 0 && sec_progress_due())
             sec_progress("embed: %llu lines, %.0f a second",
                          (unsigned long long)sec_embedder_texts(e),
                          (double)sec_embedder_texts(e) / (sec_now() - start));
