@@ -3,7 +3,7 @@
 "$SECENC" pretrain "${NANO[@]}" --data "$FIX/data" --run "$T/run" --set train.steps=4 --quiet
 "$SECENC" export "$T/run" -o "$T/hf" --quiet
 em() { "$SECENC" embed "$T/hf" --quiet "$@"; }
-for f in "$FIX"/logs/*; do [ -f "$f" ] && head -n 12 "$f"; done | cut -c 1-3000 >"$T/in"
+for f in "$FIX"/logs/*; do [ -f "$f" ] && head -n 6 "$f"; done | cut -c 1-3000 >"$T/in"
 printf '\n\nno newline at the end' >>"$T/in"
 lines=$(($(grep -c '' "$T/in")))
 
