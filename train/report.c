@@ -233,7 +233,8 @@ fail:
     return rc;
 }
 
-/* eval-*.jsonl of the run: one row a result that is a mean over seeds or has no seed. */
+/* eval-*.jsonl of the run: one row a result that is a mean over seeds; those by group ("class/ip")
+ * are left to the evaluation's own page. */
 static int result_rows(struct sec_buf *b, const char *path)
 {
     struct sec_buf text = {0};
@@ -243,7 +244,7 @@ static int result_rows(struct sec_buf *b, const char *path)
     for (char *p = text.data, *end; p && (end = strchr(p, '\n')); p = end + 1) {
         cJSON *o = cJSON_ParseWithLength(p, (size_t)(end - p));
         const cJSON *seed = cJSON_GetObjectItem(o, "seed");
-        if (o && !cJSON_IsNumber(seed)) {
+        if (o && !cJSON_IsNumber(seed) && !strchr(sec_json_str_opt(o, "metric", ""), '/')) {
             const char *cells[] = {sec_json_str_opt(o, "task", ""),
                                    sec_json_str_opt(o, "split", ""),
                                    sec_json_str_opt(o, "metric", ""), value};

@@ -2,22 +2,19 @@
 #include "base/config.h"
 #include "model/model.h"
 #include "testing.h"
+#include "train/config.h"
 
 #include <math.h>
 
-struct holder {
-    struct sec_model_config model;
-};
-static const struct sec_key schema[] = {SEC_MODEL_KEYS(struct holder, model), {0}};
-
 static struct sec_model_config load(const char *name)
 {
-    struct holder h = {0};
+    struct sec_train_config c = {0};
     char path[64];
     snprintf(path, sizeof path, "configs/%s.yaml", name);
-    assert_ok(sec_config_defaults(schema, &h));
-    assert_ok(sec_config_load(schema, &h, path));
-    return h.model;
+    assert_ok(sec_config_defaults(sec_train_schema, &c));
+    assert_ok(sec_config_load(sec_train_schema, &c, path));
+    sec_config_free(sec_train_schema, &c);
+    return c.model;
 }
 
 /* The table of the design; nano is counted by hand: 64 (512 + 2 + 32 + 2) + 2 (12 * 4096 + 9 * 64 +
