@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <zstd.h>
 
-enum { INPUT = 1 << 18, WIDE = 1 << 16, ZSTD_START = 5, ZSTD_BLOCKHEADER = 3 };
+enum { INPUT = 1 << 18, UNPACKED = 1 << 18, WIDE = 1 << 16, ZSTD_START = 5, ZSTD_BLOCKHEADER = 3 };
 enum packing { PLAIN, GZIP, ZSTD };
 enum text_form { UTF8, UTF16LE, UTF16BE };
 
@@ -31,6 +31,8 @@ struct sec_reader {
 
     struct inflate_state *gzip;
     bool in_member;
+    uint8_t *unpacked; /* [UNPACKED] what the last call of the inflater gave */
+    size_t unpacked_pos, unpacked_len;
     ZSTD_DCtx *zstd;
     size_t zstd_hint;
     bool zstd_held; /* output was full: the decoder may hold more of it */
@@ -105,23 +107,24 @@ static bool next_member(struct sec_reader *r)
     return false;
 }
 
-static int read_gzip(struct sec_reader *r, uint8_t *out, size_t n, size_t *got)
+/* Unpack always into a buffer of one size: what comes before a damage then does not depend on how
+ * much the caller asks for. */
+static int inflate_some(struct sec_reader *r)
 {
-    *got = 0;
-    while (!*got && !r->ended) {
+    struct inflate_state *s = r->gzip;
+    r->unpacked_pos = r->unpacked_len = 0;
+    while (!r->unpacked_len && !r->ended) {
         int rc = fill(r);
         if (rc)
             return rc;
         if (!r->in_member && !next_member(r))
             break;
-        struct inflate_state *s = r->gzip;
         s->next_in = r->in + r->in_pos;
         s->avail_in = (uint32_t)(r->in_len - r->in_pos);
-        s->next_out = out;
-        s->avail_out = n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
-        uint32_t room = s->avail_out;
+        s->next_out = r->unpacked;
+        s->avail_out = UNPACKED;
         int status = isal_inflate(s);
-        *got = room - s->avail_out;
+        r->unpacked_len = UNPACKED - s->avail_out;
         r->in_pos = r->in_len - s->avail_in;
         if (status == ISAL_INCORRECT_CHECKSUM)
             damaged(r, "gzip data with a wrong checksum");
@@ -129,10 +132,20 @@ static int read_gzip(struct sec_reader *r, uint8_t *out, size_t n, size_t *got)
             damaged(r, "gzip data is damaged");
         else if (s->block_state == ISAL_BLOCK_FINISH)
             r->in_member = false;
-        else if (!*got && r->in_eof)
+        else if (!r->unpacked_len && r->in_eof)
             damaged(r, "gzip data ends inside a member");
     }
     return 0;
+}
+
+static int read_gzip(struct sec_reader *r, uint8_t *out, size_t n, size_t *got)
+{
+    int rc = r->unpacked_pos < r->unpacked_len ? 0 : inflate_some(r);
+    size_t have = r->unpacked_len - r->unpacked_pos;
+    *got = rc ? 0 : have < n ? have : n;
+    memcpy(out, r->unpacked + r->unpacked_pos, *got);
+    r->unpacked_pos += *got;
+    return rc;
 }
 
 /* Bytes to give the decoder. What a call has unpacked before it meets damage is lost, so no call
@@ -181,7 +194,7 @@ static int read_zstd(struct sec_reader *r, uint8_t *out, size_t n, size_t *got)
 static int read_some(struct sec_reader *r, uint8_t *out, size_t n, size_t *got)
 {
     *got = 0;
-    if (r->ended)
+    if (r->ended && r->unpacked_pos == r->unpacked_len)
         return 0;
     return r->packing == GZIP   ? read_gzip(r, out, n, got)
            : r->packing == ZSTD ? read_zstd(r, out, n, got)
@@ -321,8 +334,10 @@ static int start_unpacking(struct sec_reader *r)
                                          (uint32_t)p[3] << 24;
     if (r->in_len >= 3 && p[0] == 0x1F && p[1] == 0x8B && p[2] == 8) {
         r->packing = GZIP;
-        r->gzip = malloc(sizeof *r->gzip);
-        if (!r->gzip)
+        /* Zeroed: damaged data may refer to history that was never written. */
+        r->gzip = calloc(1, sizeof *r->gzip);
+        r->unpacked = calloc(1, UNPACKED);
+        if (!r->gzip || !r->unpacked)
             return sec_fail(SEC_ENOMEM, "out of memory for %s", r->path);
         isal_inflate_init(r->gzip);
         r->gzip->crc_flag = ISAL_GZIP;
@@ -408,6 +423,7 @@ void sec_reader_close(struct sec_reader *r)
         close(r->fd);
     ZSTD_freeDCtx(r->zstd);
     free(r->gzip);
+    free(r->unpacked);
     free(r->wide);
     free(r->in);
     free(r->path);
