@@ -22,7 +22,7 @@ static const struct sec_opt opts[] = {
     {"run", 'r', SEC_T_STRING, false, offsetof(struct opts, run), NULL, 0, 0, NULL, "DIR",
      "run directory: configuration, metrics, checkpoints, report"},
     {"set", 0, SEC_T_STRING, true, offsetof(struct opts, set), NULL, 0, 0, NULL, "KEY=VALUE",
-     "override one key of the configuration; may be repeated"},
+     "override one key of the configuration"},
     {"resume", 0, SEC_T_STRING, false, offsetof(struct opts, resume), "auto", 0, 0, NULL,
      "auto|none|DIR", "auto: newest whole checkpoint of the run if there is one; or a checkpoint"},
     {"dry-run", 'n', SEC_T_BOOL, false, offsetof(struct opts, dry_run), NULL, 0, 0, NULL, NULL,
