@@ -83,7 +83,8 @@ static int one_gemm(struct sec_bench *b, struct sec_backend *be, size_t i, enum 
     void *a = random_values(m * k, type), *w = random_values(n * k, type);
     void *c = random_values(m * n, c_type);
     if (!a || !w || !c) {
-        rc = SEC_ENOMEM;
+        rc = sec_fail(SEC_ENOMEM, "no memory for a product of %lld x %lld x %lld", (long long)m,
+                      (long long)n, (long long)k);
         goto fail;
     }
     r.g.a = a;
@@ -131,73 +132,83 @@ static int run_attn_bwd(void *ctx)
     return r->be->attn_bwd(r->be, &r->a);
 }
 
+enum { HEAD_DIM = 64 };
+
 /* tokens, sequence length, heads, position buckets */
 static const struct {
     int tokens, len, heads, k;
 } attn_shapes[] = {
     {4096, 128, 2, 64}, {4096, 512, 2, 64}, {4096, 512, 12, 256}, {8192, 8192, 12, 256}};
 
-/* One buffer each of rows [T,H] x 8 (q k v o d_o dq dk dv) and [R,H] x 4 (qr kr dqr dkr). */
+/* Operands out of two buffers: rows [T,H] x 8 (q k v o d_o dq dk dv) and [R,H] x 4 (qr kr dqr dkr).
+ */
+static void point_operands(struct sec_attn *a, char *rows, char *rel)
+{
+    int64_t width = a->heads * a->head_dim, size = (int64_t)sec_dtype_size(a->act);
+    int64_t row = a->n_tokens * width * size, rel_row = a->rel_rows * width * size;
+    a->q = rows;
+    a->k = rows + row;
+    a->v = rows + 2 * row;
+    a->o = rows + 3 * row;
+    a->d_o = rows + 4 * row;
+    a->dq = rows + 5 * row;
+    a->dk = rows + 6 * row;
+    a->dv = rows + 7 * row;
+    a->qr = rel;
+    a->kr = rel + rel_row;
+    a->dqr = rel + 2 * rel_row;
+    a->dkr = rel + 3 * rel_row;
+    a->ld = a->ld_rel = a->ld_o = a->ld_do = a->ld_d = a->ld_drel = width;
+}
+
+static int time_attn(struct sec_bench *b, struct attn_run *r)
+{
+    const struct sec_attn *a = &r->a;
+    char shape[48], name[96];
+    int rc;
+    snprintf(shape, sizeof shape, "%s %dx%d h%d r%d", type_names[a->act == SEC_BF16], a->n_seqs,
+             a->max_seqlen, a->heads, a->rel_rows);
+    snprintf(name, sizeof name, "attention %s", shape);
+    SEC_TRY(sec_bench_time(b, name, "tokens/s", a->n_tokens, 0, run_attn, r));
+    snprintf(name, sizeof name, "attention backward %s", shape);
+    SEC_TRY(sec_bench_time(b, name, "tokens/s", a->n_tokens, 0, run_attn_bwd, r));
+fail:
+    return rc;
+}
+
 static int one_attn(struct sec_bench *b, struct sec_backend *be, size_t i, enum sec_dtype type)
 {
     int32_t t = attn_shapes[i].tokens, s = attn_shapes[i].len, h = attn_shapes[i].heads;
-    int64_t width = h * 64, rel = 2 * attn_shapes[i].k, size = (int64_t)sec_dtype_size(type);
+    int64_t width = h * HEAD_DIM, rel = 2 * attn_shapes[i].k;
     struct sec_model_config mc = {.position_buckets = attn_shapes[i].k,
                                   .max_relative_positions = 512};
     int32_t *cu = malloc(((size_t)(t / s) + 1) * sizeof *cu);
     uint16_t *idx = malloc((2 * (size_t)s - 1) * sizeof *idx);
     float *lse = sec_alloc_aligned((size_t)t * (size_t)h * sizeof *lse);
     char *rows = random_values(8 * t * width, type), *rr = random_values(4 * rel * width, type);
-    char name[96];
-    int rc = 0;
+    int rc;
     if (!cu || !idx || !lse || !rows || !rr) {
-        rc = SEC_ENOMEM;
+        rc = sec_fail(SEC_ENOMEM, "no memory for attention over %d tokens", t);
         goto fail;
     }
     for (int32_t j = 0; j <= t / s; j++)
         cu[j] = j * s;
     sec_relative_index(&mc, s, idx);
-#define ROWS(j) (rows + (j)*t * width * size)
-#define REL(j)  (rr + (j)*rel * width * size)
     struct attn_run r = {be,
                          {.n_tokens = t,
                           .n_seqs = t / s,
                           .max_seqlen = s,
                           .heads = h,
-                          .head_dim = 64,
+                          .head_dim = HEAD_DIM,
                           .rel_rows = (int32_t)rel,
                           .rel_span = s,
                           .act = type,
-                          .scale = (float)(1 / sqrt(3.0 * 64)),
+                          .scale = (float)(1 / sqrt(3.0 * HEAD_DIM)),
                           .cu_seqlens = cu,
                           .rel_idx = idx,
-                          .q = ROWS(0),
-                          .k = ROWS(1),
-                          .v = ROWS(2),
-                          .ld = width,
-                          .qr = REL(0),
-                          .kr = REL(1),
-                          .ld_rel = width,
-                          .o = ROWS(3),
-                          .ld_o = width,
-                          .lse = lse,
-                          .d_o = ROWS(4),
-                          .ld_do = width,
-                          .dq = ROWS(5),
-                          .dk = ROWS(6),
-                          .dv = ROWS(7),
-                          .ld_d = width,
-                          .dqr = REL(2),
-                          .dkr = REL(3),
-                          .ld_drel = width}};
-#undef ROWS
-#undef REL
-    snprintf(name, sizeof name, "attention %s %dx%d h%d r%d", type_names[type == SEC_BF16], t / s,
-             s, h, (int)rel);
-    SEC_TRY(sec_bench_time(b, name, "tokens/s", t, 0, run_attn, &r));
-    snprintf(name, sizeof name, "attention backward %s %dx%d h%d r%d", type_names[type == SEC_BF16],
-             t / s, s, h, (int)rel);
-    SEC_TRY(sec_bench_time(b, name, "tokens/s", t, 0, run_attn_bwd, &r));
+                          .lse = lse}};
+    point_operands(&r.a, rows, rr);
+    rc = time_attn(b, &r);
 fail:
     free(cu);
     free(idx);
