@@ -147,7 +147,9 @@ const struct sec_command sec_cmd_fill_mask = {
     .details = "MODEL is a run directory, a checkpoint or an exported folder. For each [MASK] the "
                "most probable tokens are printed: probability, token, filled text. Several masks "
                "are guessed apart from each other. The text - reads texts from standard input, one "
-               "a line; a line without [MASK] ends it with exit code 2.",
+               "a line; a line without [MASK] ends it with exit code 2.\n\n"
+               "The token of a word includes the space before it, that of a number does not: write "
+               "'Failed[MASK] for root' and 'port [MASK]'.",
     .opts = options,
     .values_size = sizeof(struct opts),
     .run = run,
