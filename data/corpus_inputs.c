@@ -1,6 +1,8 @@
 #include "base/error.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "data/corpus_feed.h"
+#include "data/reader.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -90,6 +92,21 @@ static bool excluded(const struct sec_corpus_options *o, const char *path)
     return false;
 }
 
+/* Whether a file that nobody named can be read at all; xz, zip and the like are passed over with a
+ * warning, where a file that was named is refused. */
+static int readable_kind(const char *path, bool *ok)
+{
+    struct sec_reader *r = NULL;
+    int rc = sec_reader_open(path, &r);
+    *ok = !rc;
+    sec_reader_close(r);
+    if (rc != SEC_EDATA)
+        return rc;
+    sec_warn("passed over: %s", sec_error());
+    sec_error_clear();
+    return 0;
+}
+
 /* Add one argument's files to list. */
 static int collect(const struct sec_corpus_options *o, const char *arg, const char *out_real,
                    struct sec_list *list)
@@ -109,7 +126,10 @@ static int collect(const struct sec_corpus_options *o, const char *arg, const ch
         size_t n = strlen(out_real);
         bool ours =
             realpath(files.v[i], real) && n && !strncmp(real, out_real, n) && real[n] == '/';
-        if (!ours && !hidden_below(files.v[i], strlen(arg)) && !excluded(o, files.v[i]))
+        bool ok = !ours && !hidden_below(files.v[i], strlen(arg)) && !excluded(o, files.v[i]);
+        if (ok)
+            SEC_TRY(readable_kind(files.v[i], &ok));
+        if (ok)
             SEC_TRY(sec_list_add(list, files.v[i]));
     }
 fail:

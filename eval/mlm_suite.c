@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "data/tokshard_manifest.h"
 #include "eval/infer.h"
 #include "eval/mlm_stats.h"
 
@@ -38,26 +39,26 @@ static int parse_splits(const char *text, bool wanted[SEC_N_SPLITS])
 static int choose_splits(const struct sec_mlm_suite_options *o, bool wanted[SEC_N_SPLITS])
 {
     bool named = *o->splits, any = false;
-    int rc = parse_splits(named ? o->splits : "idts,odts", wanted);
-    for (int s = 0; s < SEC_N_SPLITS && !rc; s++) {
-        struct sec_tokens *t;
-        if (!wanted[s])
-            continue;
-        rc = sec_tokens_open(o->data, (enum sec_split)s, &t);
-        if (rc)
-            return rc;
-        wanted[s] = sec_tokens_info(t)->n_docs > 0;
+    struct sec_tokmanifest m = {0};
+    int rc;
+    SEC_TRY(parse_splits(named ? o->splits : "idts,odts", wanted));
+    SEC_TRY(sec_tokmanifest_read(o->data, &m));
+    for (int s = 0; s < SEC_N_SPLITS; s++) {
+        if (wanted[s] && named && !m.total[s].docs) {
+            rc = sec_fail(SEC_EDATA, "%s has no documents in split %s: choose another --split",
+                          o->data, sec_split_names[s]);
+            goto fail;
+        }
+        wanted[s] = wanted[s] && m.total[s].docs;
         any |= wanted[s];
-        sec_tokens_close(t);
-        if (named && !wanted[s])
-            return sec_fail(SEC_EDATA, "%s has no documents in split %s: choose another --split",
-                            o->data, sec_split_names[s]);
     }
-    if (!rc && !any)
+    if (!any)
         rc = sec_fail(SEC_EDATA,
                       "%s has documents in neither test split: build the corpus with --split "
                       "idts=0.01,odts=SOURCE, or name --split train",
                       o->data);
+fail:
+    sec_tokmanifest_free(&m);
     return rc;
 }
 

@@ -23,6 +23,18 @@ head -n 3000 "$FIX/logs/auth.log" >"$T/auth.log"
 pre --data "$T/no-idts.data" --set model.vocab_size=512 --run "$T/no-idts.run"
 expect 3 "1024.*model.vocab_size|model.vocab_size.*512|512.*1024" pre --data "$T/one.data" --run "$T/x"
 
+"$SECENC" eval "$T/one.run" --data "$T/one.data" --seeds 1 --docs 2 --seq-len 64 --quiet >"$T/out"
+grep -q IDTS "$T/out" || fail "one source: no evaluation of IDTS"
+expect 3 "no documents in split odts" "$SECENC" eval "$T/one.run" --data "$T/one.data" --split odts
+
+# --- a packing that is not read: refused when named, passed over with a word in a folder
+mkdir "$T/mixed"
+cp "$T/auth.log" "$T/mixed"
+printf '\3757zXZ\0\0\0' >"$T/mixed/old.log.xz"
+expect 3 "old.log.xz is xz-compressed" "$SECENC" corpus build "$T/mixed/old.log.xz" -o "$T/x"
+"$SECENC" corpus build "$T/mixed" -o "$T/mixed.corpus" >"$T/out" 2>"$T/err"
+grep -q "passed over: .*old.log.xz" "$T/err" || fail "no word about old.log.xz: $(cat "$T/err")"
+
 # --- damaged token data sets
 cp -r "$FIX/data" "$T/d"
 shard=$(ls "$T"/d/train*.h5)
