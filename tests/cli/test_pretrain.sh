@@ -60,7 +60,7 @@ expect 3 "train.steps" pre --run "$T/x" --set train.steps=0
 expect 3 "num_attention_heads" pre --run "$T/x" --set model.num_attention_heads=3
 expect 3 "batch_tokens" pre --run "$T/x" --set data.batch_tokens=32
 expect 3 "1024.*model.vocab_size" pre --run "$T/x" --set model.vocab_size=512
-expect 3 "nowhere.*corpus tokenize" --run "$T/x"
+expect 3 "nowhere.*corpus tokenize" "$SECENC" pretrain "${NANO[@]}" --data "$T/nowhere" --run "$T/x"
 expect 2 "data" "$SECENC" pretrain "${NANO[@]}" --run "$T/x"
 expect 3 "hidden_size = 64 .*128" pre --run "$T/t1" --set model.hidden_size=128 --set model.intermediate_size=128
 printf 'model:\n  hiden_size: 8\n' >"$T/bad.yaml"
