@@ -44,12 +44,7 @@ fail:
 static int make_plan(struct sec_trainer *t, struct plan *p)
 {
     const struct sec_train_config *c = t->c;
-    struct sec_model_options o = {.act = sec_train_act(c),
-                                  .train = true,
-                                  .heads = SEC_HEAD_MLM,
-                                  .max_tokens = (int32_t)c->batch_tokens,
-                                  .max_seqs = (int32_t)(c->batch_tokens / 3 + 1),
-                                  .max_seqlen = (int32_t)c->seq_len};
+    struct sec_model_options o = sec_train_model_options(c);
     int rc;
     SEC_TRY(sec_model_memory(&c->model, &o, &p->memory));
     p->parameters = sec_model_config_count(&c->model);

@@ -38,6 +38,8 @@ struct sec_trainer {
 };
 
 int sec_trainer_open_data(struct sec_trainer *t);
+/* The model of this configuration: what the run makes and the plan counts. */
+struct sec_model_options sec_train_model_options(const struct sec_train_config *c);
 int sec_trainer_open_model(struct sec_trainer *t);
 void sec_trainer_close(struct sec_trainer *t);
 

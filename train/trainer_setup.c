@@ -56,17 +56,22 @@ fail:
     return rc;
 }
 
+struct sec_model_options sec_train_model_options(const struct sec_train_config *c)
+{
+    return (struct sec_model_options){
+        .act = sec_train_act(c),
+        .train = true,
+        .heads = SEC_HEAD_MLM,
+        .max_tokens = (int32_t)c->batch_tokens,
+        .max_seqs = (int32_t)(c->batch_tokens / 3 + 1), /* [CLS] token [SEP] is the shortest */
+        .max_seqlen = (int32_t)c->seq_len,
+    };
+}
+
 int sec_trainer_open_model(struct sec_trainer *t)
 {
     int rc;
-    struct sec_model_options o = {
-        .act = sec_train_act(t->c),
-        .train = true,
-        .heads = SEC_HEAD_MLM,
-        .max_tokens = (int32_t)t->c->batch_tokens,
-        .max_seqs = (int32_t)(t->c->batch_tokens / 3 + 1), /* [CLS] token [SEP] is the shortest */
-        .max_seqlen = (int32_t)t->c->seq_len,
-    };
+    struct sec_model_options o = sec_train_model_options(t->c);
     SEC_TRY(sec_backend_open(t->c->backend, &t->be));
     SEC_TRY(sec_model_create(&t->c->model, t->be, &o, &t->model));
     SEC_TRY(sec_optimizer_create(t->model, &t->opt));
