@@ -7,9 +7,18 @@
 #include <emmintrin.h>
 #endif
 
-const char *const sec_reason_names[SEC_N_REASONS] = {
-    "kept",  "empty",        "control-characters", "too-long",      "xml-wrapper",
-    "exact", "template-cap", "document-duplicate", "test-collision"};
+const char *const sec_reason_names[SEC_N_REASONS] = {"kept",
+                                                     "empty",
+                                                     "control-characters",
+                                                     "too-long",
+                                                     "xml-wrapper",
+                                                     "bad-json",
+                                                     "no-field",
+                                                     "exact",
+                                                     "template-cap",
+                                                     "document-duplicate",
+                                                     "near-duplicate",
+                                                     "test-collision"};
 const char *const sec_change_names[SEC_N_CHANGES] = {
     "crlf", "trailing-blanks", "ansi", "nul", "bom", "utf-8"};
 

@@ -18,9 +18,12 @@ enum sec_reason {
     SEC_DROP_CONTROL,   /* more than 5 % control characters */
     SEC_DROP_LONG,      /* longer than --max-record */
     SEC_DROP_WRAPPER,   /* XML outside events */
+    SEC_DROP_JSON,      /* malformed JSON where a field was asked for */
+    SEC_DROP_FIELD,     /* JSON without the field asked for */
     SEC_DROP_EXACT,     /* the same record again in its source */
     SEC_DROP_TEMPLATE,  /* over the template cap of its source */
     SEC_DROP_DOCUMENT,  /* records of a document that exists already */
+    SEC_DROP_NEAR,      /* records of a document that is nearly another one */
     SEC_DROP_COLLISION, /* records of a training document that matches a test document */
     SEC_N_REASONS
 };

@@ -12,6 +12,9 @@
 #define SEC_DATA_CORPUS_H
 
 #include "data/clean.h"
+#include "data/jsonfield.h"
+#include "data/minhash.h"
+#include "data/pseudonym.h"
 #include "data/records.h"
 #include "data/split.h"
 
@@ -22,14 +25,24 @@ struct sec_corpus_options {
     const struct sec_list *exclude; /* globs over base names of files found in folders; or NULL */
     const char *out;
     enum sec_format format;
-    bool source_from_dir; /* source = name of the file's folder, else of the file */
-    const char *source;   /* one name for everything; NULL or "" = by rule */
+    bool source_from_dir;              /* source = name of the file's folder, else of the file */
+    const char *source;                /* one name for everything; NULL or "" = by rule */
+    enum sec_json_take json_take;      /* of JSONL records */
+    const struct sec_list *json_paths; /* for SEC_JSON_FIELD */
+    struct sec_pseudo_options pseudo;  /* key_file NULL = off */
     bool exact;
-    uint64_t template_cap; /* 0 = off */
-    uint64_t doc_bytes;    /* a document is cut before it exceeds this; one record always fits */
+    uint64_t template_cap; /* 0 = off, unless target_bytes */
+    uint64_t target_bytes; /* template cap solved for each source so that about this much text
+                              stays; 0 = off */
+    bool minhash;          /* near-duplicate documents: first within each source, then over all */
+    struct sec_minhash_options near;
+    double
+        decontaminate; /* training documents at least this similar to a test document go; 0 = off */
+    uint64_t doc_bytes; /* a document is cut before it exceeds this; one record always fits */
     uint64_t max_record;
     uint64_t shard_bytes; /* raw */
-    uint64_t memory;      /* of deduplication; 0 = half of the machine's */
+    uint64_t memory;      /* resident memory of a rank, kept whatever the input; 0 = half of the
+                             machine's */
     struct sec_split_options split;
     int threads;
     bool force;                        /* replace a corpus */

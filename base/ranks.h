@@ -1,0 +1,29 @@
+/* Ranks: the processes of one job, started by mpirun (or srun); a program started alone is rank 0
+ * of 1. Only what stages of file-based work need: agreement, sums, broadcast. Data travels through
+ * files that all ranks see, never through here.
+ *
+ * Calling sequence: sec_ranks_init() once at program start, sec_ranks_finalize() at its end. A
+ * build without MPI has one rank and refuses to start under a launcher with more. Threads: the main
+ * thread only. Every call but rank and world is collective: all ranks make it, in the same order.
+ */
+#ifndef SEC_BASE_RANKS_H
+#define SEC_BASE_RANKS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+int sec_ranks_init(
+    void); /* MPI is started only under a launcher, so that a lone start stays fast */
+void sec_ranks_finalize(void);
+int sec_rank(void);
+int sec_world(void);
+const char *sec_ranks_library(void); /* "Open MPI 4.1.4", or "none" in a build without */
+
+/* Barrier that carries failures: every rank gives its status; if any failed, all get the status and
+ * the message of the lowest rank that failed. */
+int sec_ranks_agree(int rc);
+int sec_ranks_sum(uint64_t *v, size_t n); /* element-wise over all ranks, result everywhere */
+int sec_ranks_max(uint64_t *v, size_t n);
+int sec_ranks_bcast(void *p, size_t n); /* from rank 0 */
+
+#endif

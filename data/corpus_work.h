@@ -1,0 +1,104 @@
+/* A build at work: what its stages share, and what they leave for each other below OUT/.build.
+ *
+ * The input is cut into tasks: a task is a run of consecutive small files of one source (to 64 MiB
+ * of file), or one larger file, or 64 MiB of a larger plain file of lines. Cutting depends on the
+ * input alone, never on ranks, threads or memory. Tasks are numbered in corpus order (test-only
+ * sources first, source, path, byte), so that these keys order everything: record  task << 40 |
+ * byte of its first byte in the task's text document  task << 40 | its number in the task A
+ * document ends where its task ends, and at every 64 MiB of the task's text.
+ *
+ *   stage      leaves                      a file holds
+ *   scan       scan/TASK.part, .sum        {hash lo, hi, record, template} by hash; template counts
+ *   exact      exact/PART.part             {record} of repetitions, by task
+ *   templates  cap/PART.part               {segment, template, first rank, n, cap} of capped
+ *                                          templates, by task
+ *   documents  docs/TASK.docs .rows        data/docstore.h
+ *              ids/TASK.part               {id lo, id hi, document} by id
+ *              bands/TASK.part             {band key, document} by key; only with minhash
+ *              removed/TASK.zst            the records' part of the ledger, zstd frames
+ *              docs/TASK.sum               struct sec_task_sum
+ *   (the rest is corpus_near.h's and corpus_write.h's)
+ *
+ * Every file appears when its task is complete (data/stage.h), so a killed build goes on where it
+ * was, on any number of ranks; plan.json tells whether the work there is of the same build. */
+#ifndef SEC_DATA_CORPUS_WORK_H
+#define SEC_DATA_CORPUS_WORK_H
+
+#include "data/corpus_feed.h"
+#include "data/stage.h"
+
+enum { SEC_TASK_SHIFT = 40 };
+#define SEC_TASK_BYTES (UINT64_C(64) << 20)
+
+struct sec_task {
+    int source;
+    size_t first_input, n_inputs;
+    uint64_t begin,
+        end;       /* of one plain file: records that start in [begin, end); else 0, UINT64_MAX */
+    uint64_t cost; /* bytes of file */
+};
+
+/* What the documents stage knows of a task at its end. */
+struct sec_task_sum {
+    struct sec_corpus_counts counts; /* of records; [SEC_KEPT] = records in documents */
+    uint64_t pseudo[SEC_N_PSEUDO];
+    uint64_t bytes_in, damaged_files;
+    uint64_t text_hash; /* XXH3 over the decoded text, to notice files that change between stages */
+    uint64_t documents, bytes_documents;
+};
+
+struct sec_corpus_work {
+    const struct sec_corpus_options *o;
+    struct sec_inputs in;
+    struct sec_task *tasks;
+    size_t n_tasks;
+    size_t n_parts; /* partitions of hashes; from the size of the input, not of the memory */
+    char *dir;      /* OUT/.build */
+    int threads;
+    size_t task_memory; /* bytes that a running task may hold */
+    uint64_t *cost;     /* [n_tasks], for sec_stage */
+
+    /* After the documents stage, on every rank. */
+    struct sec_task_sum *sums; /* [n_tasks] */
+    uint64_t *doc_base;        /* [n_tasks + 1] documents of the tasks before */
+    uint64_t *gone;            /* bit per document (doc_base[task] + number): removed */
+};
+
+static inline uint64_t sec_doc_key(size_t task, uint64_t number)
+{
+    return (uint64_t)task << SEC_TASK_SHIFT | number;
+}
+static inline size_t sec_key_task(uint64_t key)
+{
+    return (size_t)(key >> SEC_TASK_SHIFT);
+}
+static inline uint64_t sec_key_number(uint64_t key)
+{
+    return key & ((UINT64_C(1) << SEC_TASK_SHIFT) - 1);
+}
+static inline uint64_t sec_doc_dense(const struct sec_corpus_work *w, uint64_t key)
+{
+    return w->doc_base[sec_key_task(key)] + sec_key_number(key);
+}
+static inline bool sec_doc_gone(const struct sec_corpus_work *w, uint64_t key)
+{
+    uint64_t i = sec_doc_dense(w, key);
+    return w->gone[i / 64] >> (i % 64) & 1;
+}
+
+/* OUT/.build/STAGE/NNNNNN.SUFFIX, malloc'd ("" = no suffix); NULL + message. And the list of such
+ * files for i in [0, n). */
+char *sec_work_path(const struct sec_corpus_work *w, const char *stage, size_t i,
+                    const char *suffix);
+int sec_work_files(const struct sec_corpus_work *w, const char *stage, size_t n, const char *suffix,
+                   struct sec_list *out);
+/* mkdir of OUT/.build/STAGE; any rank, any time. */
+int sec_work_stage_dir(const struct sec_corpus_work *w, const char *stage);
+
+/* Front: inputs -> tasks -> documents. Collective over ranks; SEC_EINTR keeps what is complete. */
+int sec_corpus_plan(struct sec_corpus_work *w);      /* inputs, tasks; plan.json, resume or not */
+int sec_corpus_records(struct sec_corpus_work *w);   /* scan, exact, templates */
+int sec_corpus_documents(struct sec_corpus_work *w); /* documents; fills sums, doc_base, gone */
+void sec_corpus_work_free(struct sec_corpus_work *w);
+
+#endif
