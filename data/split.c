@@ -75,3 +75,12 @@ enum sec_split sec_split_of(const struct sec_split_options *o, bool odts_source,
     double u = sec_u01(sec_rand64(o->seed, SEC_STREAM_SPLIT, cluster.lo, (uint32_t)cluster.hi));
     return u < o->idts ? SEC_SPLIT_IDTS : SEC_SPLIT_TRAIN;
 }
+
+enum sec_split sec_split_of_cluster(const struct sec_split_options *o, bool odts_source,
+                                    uint64_t cluster)
+{
+    if (odts_source)
+        return SEC_SPLIT_ODTS;
+    double u = sec_u01(sec_rand64(o->seed, SEC_STREAM_SPLIT, cluster, 0));
+    return u < o->idts ? SEC_SPLIT_IDTS : SEC_SPLIT_TRAIN;
+}

@@ -24,6 +24,8 @@ void sec_split_free(struct sec_split_options *o);
 
 bool sec_split_is_odts(const struct sec_split_options *o, const char *source);
 sec_h128 sec_split_cluster(const sec_h128 *masked, size_t n_records);
+enum sec_split sec_split_of_cluster(const struct sec_split_options *o, bool odts_source,
+                                    uint64_t cluster);
 enum sec_split sec_split_of(const struct sec_split_options *o, bool odts_source, sec_h128 cluster);
 
 #endif
