@@ -40,8 +40,13 @@ struct sec_shingler {
 /* Masks text[0..n) and fills s->hash. A text shorter than one shingle is one shingle. */
 int sec_shingle(struct sec_shingler *s, const struct sec_minhash_options *o, const char *text,
                 size_t n);
+/* The same of text that is masked already: a document's masked text is its records' masked texts
+ * joined with newlines. */
+int sec_shingle_masked(struct sec_shingler *s, const struct sec_minhash_options *o,
+                       const char *masked, size_t n);
 void sec_shingler_free(struct sec_shingler *s);
 
+/* 2^32 - 1 everywhere for no shingles. */
 void sec_minhash_sign(const uint32_t *shingles, size_t n, uint32_t signature[SEC_MINHASH_N]);
 /* Keys of bands [0, bands): 64-bit hash of the band's rows, mixed with the band's number. */
 void sec_minhash_keys(const uint32_t signature[SEC_MINHASH_N], unsigned bands, unsigned rows,
