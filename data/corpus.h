@@ -64,6 +64,8 @@ struct sec_corpus_report {
         uint64_t documents, records, bytes_text, bytes_packed;
         size_t sources;
     } splits[SEC_N_SPLITS];
+    double largest_similarity; /* left between a training and a test document; 0 = no pair is
+                                  similar, -1 = not sought */
     double seconds;
 };
 

@@ -226,9 +226,11 @@ int sec_corpus_build(const struct sec_corpus_options *o, struct sec_corpus_repor
         SEC_TRY(run_pass(&b, pass + 1 == passes));
     }
     SEC_TRY(sec_output_finish(&b.output));
-    sec_corpus_sum(&b.in, &b.output, report);
+    sec_corpus_sum(&b.in, b.output.shards, b.output.n_shards, report);
+    report->largest_similarity = -1;
     SEC_TRY(sec_corpus_check(o, &b.in, report));
-    SEC_TRY(sec_corpus_manifest(o, &b.in, &b.output, report, &manifest));
+    SEC_TRY(
+        sec_corpus_manifest(o, &b.in, b.output.shards, b.output.n_shards, report, NULL, &manifest));
     rc = sec_output_commit(&b.output, &manifest);
     report->seconds = sec_now() - b.started;
 fail:
