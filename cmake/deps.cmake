@@ -9,7 +9,7 @@ endif()
 find_package(PkgConfig REQUIRED)
 
 foreach(dep zstd:libzstd xxhash:libxxhash isal:libisal zlib:zlib yaml:yaml-0.1 cjson:libcjson
-    crypto:libcrypto)
+    crypto:libcrypto pcre2:libpcre2-8)
   string(REPLACE ":" ";" pair ${dep})
   list(GET pair 0 name)
   list(GET pair 1 module)

@@ -1,0 +1,626 @@
+/* Where logs name users, hosts and secrets: header of syslog, key=value in its many spellings, and
+ * the set phrases of daemons. */
+#include "base/error.h"
+#include "data/pseudonym_internal.h"
+
+#include <strings.h>
+
+enum { VALUE_MAX = 256, NAME_MAX_LEN = 64 };
+
+static bool starts(const char *p, const char *text)
+{
+    return !strncmp(p, text, strlen(text));
+}
+
+/* ---- values ---- */
+
+struct value {
+    uint32_t s, e;
+    char sep;     /* = : > or a blank (--key value) */
+    bool quoted;  /* the value is */
+    bool blank;   /* between separator and value */
+    bool key_end; /* the key was quoted */
+};
+
+/* End of a quoted value; 0 if it does not end within reach. */
+static uint32_t quoted_end(const char *p, uint32_t s, char quote, bool escaped)
+{
+    for (uint32_t i = s; i < s + VALUE_MAX && p[i]; i++) {
+        if (escaped && p[i] == '\\' && p[i + 1] == quote)
+            return i;
+        if (p[i] == '\\' && p[i + 1])
+            i++;
+        else if (p[i] == quote)
+            return escaped ? 0 : i;
+        else if (p[i] == '\n')
+            return 0;
+    }
+    return 0;
+}
+
+/* A name's end. A backslash belongs to DOMAIN\name; in JSON it comes twice. */
+static uint32_t name_end(const struct sec_pseudo_ctx *c, uint32_t s)
+{
+    const char *p = c->text;
+    uint32_t e = s;
+    for (;;) {
+        if (ch_is(p[e], CH_USER) || p[e] == '@' || p[e] == '+')
+            e++;
+        else if (p[e] == '\\' && p[e + 1] == '\\' && ch_is(p[e + 2], CH_USER) && e > s)
+            e += 2;
+        else if (p[e] == '\\' && !c->json && ch_is(p[e + 1], CH_USER) && e > s)
+            e++;
+        else
+            break;
+    }
+    while (e > s && (p[e - 1] == '.' || p[e - 1] == '@' || p[e - 1] == '+'))
+        e--;
+    return e;
+}
+
+static uint32_t secret_end(const struct sec_pseudo_ctx *c, uint32_t s)
+{
+    const char *p = c->text;
+    uint32_t e = s;
+    while (p[e] && !strchr(" \t\r\n,;\"'&<>)]}|", p[e]) &&
+           !(p[e] == '\\' && strchr("\"nrt", p[e + 1])))
+        e++;
+    return e;
+}
+
+/* The value after a key that ends at e: key=v, key="v", "key": "v", \"key\":\"v\", 'key'>v<. */
+static bool find_value(const struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, bool secret,
+                       struct value *v)
+{
+    const char *p = c->text;
+    uint32_t at = e;
+    *v = (struct value){0};
+    if (p[at] == '\\' && p[at + 1] == '"')
+        at += 2;
+    else if (p[at] == '"' || p[at] == '\'')
+        at++;
+    v->key_end = at != e;
+    while (p[at] == ' ' && at < e + 4)
+        at++;
+    if (p[at] == '=' || p[at] == ':' || (p[at] == '>' && p[s - 1] != '/')) {
+        v->sep = p[at++];
+        if ((v->sep == '=' && p[at] == '>') || (v->sep == ':' && (p[at] == ':' || p[at] == '=')))
+            at++;
+        if (v->sep == ':' && p[at] == '/' && p[at + 1] == '/')
+            return false;
+    } else if (at == e + 1 && !v->key_end && s >= 2 && p[s - 1] == '-') {
+        uint32_t back = s - 1; /* --client-secret VALUE */
+        while (back && (ch_is(p[back - 1], CH_WORD) || p[back - 1] == '-'))
+            back--;
+        if (p[back] != '-' || (p[back + 1] != '-' && back + 1 != s))
+            return false;
+        v->sep = ' ';
+    } else {
+        return false;
+    }
+    uint32_t blanks = at;
+    while (at < blanks + 16) {
+        if (p[at] == ' ' || p[at] == '\t')
+            at++;
+        else if (p[at] == '\\' && p[at + 1] == 't' && c->json)
+            at += 2;
+        else
+            break;
+    }
+    v->blank = at > blanks;
+    v->s = at;
+    bool escaped = p[at] == '\\' && p[at + 1] == '"';
+    if (escaped || p[at] == '"' || p[at] == '\'') {
+        char quote = p[at + escaped];
+        v->quoted = true;
+        v->s = at + escaped + 1;
+        v->e = quoted_end(p, v->s, quote, escaped);
+    } else if (v->sep == '>') {
+        const char *end = memchr(p + at, '<', VALUE_MAX < c->n - at ? VALUE_MAX : c->n - at);
+        v->quoted = true;
+        v->e = end ? (uint32_t)(end - p) : 0;
+    } else {
+        v->e = secret ? secret_end(c, at) : name_end(c, at);
+    }
+    return v->e > v->s && v->e <= c->n;
+}
+
+/* ---- what a value is ---- */
+
+static bool has_letter(const char *p, uint32_t s, uint32_t e)
+{
+    for (uint32_t i = s; i < e; i++)
+        if (ch_is(p[i], CH_ALPHA) || (uint8_t)p[i] >= 0x80)
+            return true;
+    return false;
+}
+
+/* 8-4-4-4-12 */
+static bool is_uuid(const char *p, uint32_t n)
+{
+    if (n != 36)
+        return false;
+    for (uint32_t i = 0; i < n; i++)
+        if (i == 8 || i == 13 || i == 18 || i == 23 ? p[i] != '-' : !ch_is(p[i], CH_HEX))
+            return false;
+    return true;
+}
+
+/* A domain of Windows itself, with the accounts below it. */
+static bool system_domain(const char *p, uint32_t n)
+{
+    static const char *const names[] = {"NT AUTHORITY",       "NT SERVICE",       "BUILTIN",
+                                        "NT VIRTUAL MACHINE", "Font Driver Host", "Window Manager",
+                                        "IIS APPPOOL"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strlen(names[i]) == n && !strncasecmp(names[i], p, n))
+            return true;
+    return false;
+}
+
+int host_value(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, bool *taken)
+{
+    const char *p = c->text;
+    uint32_t end = s;
+    *taken = false;
+    while (s < e && p[s] == '\\') /* \\SERVER */
+        s++;
+    for (end = s; end < e && (ch_is(p[end], CH_HOST) || p[end] == '_');)
+        end++;
+    if (end < e && p[end] == '$' && end + 1 == e)
+        e = end;
+    if (end == s || (end < e && p[end] != ':') || !has_letter(p, s, end) || is_uuid(p + s, end - s))
+        return 0;
+    return host_add(c, s, end, true, taken);
+}
+
+/* One account's name, no domain. Handled (*taken) means that nothing more is to be looked for. */
+static int account(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, bool *taken)
+{
+    const char *p = c->text;
+    uint32_t n = e - s, blanks = 0;
+    *taken = false;
+    if (!n || n > NAME_MAX_LEN || !has_letter(p, s, e) || starts(p + s, "0x") ||
+        starts(p + s, "S-1-") || is_uuid(p + s, n))
+        return 0;
+    for (uint32_t i = s; i < e; i++) {
+        blanks += p[i] == ' ';
+        if (!ch_is(p[i], CH_USER) && !strchr(" '+", p[i]))
+            return 0;
+    }
+    if (blanks > 3 || p[s] == ' ' || p[e - 1] == ' ' || !ch_is(p[s], CH_WORD))
+        return 0;
+    *taken = true;
+    if (word_kinds_of(c->p->words, p + s, n) & WORD_ACCOUNT || starts(p + s, "DWM-") ||
+        starts(p + s, "UMFD-") || !strncasecmp(p + s, "ANONYMOUS LOGON", n) ||
+        !strncasecmp(p + s, "LOCAL SERVICE", n) || !strncasecmp(p + s, "NETWORK SERVICE", n))
+        return 0;
+    if (p[e - 1] == '$' && n > 1) /* a machine's account */
+        return host_value(c, s, e - 1, taken);
+    name_add(c, s, e, HOW_USER, SEC_PSEUDO_USER);
+    return span_add(c, s, e, HOW_USER, SEC_PSEUDO_USER);
+}
+
+int user_value(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, bool *taken)
+{
+    const char *p = c->text;
+    bool domain;
+    *taken = false;
+    uint32_t slash = s, name, at = s;
+    while (slash < e && p[slash] != '\\')
+        slash++;
+    for (name = slash; name < e && p[name] == '\\';)
+        name++;
+    if (slash < e) {
+        if (memchr(p + name, '\\', e - name) || name - slash > 2 || slash == s)
+            return 0;
+        if (system_domain(p + s, slash - s)) {
+            *taken = true;
+            return 0;
+        }
+        int rc = host_value(c, s, slash, &domain);
+        return rc ? rc : account(c, name, e, taken);
+    }
+    while (at < e && p[at] != '@')
+        at++;
+    if (at == e)
+        return account(c, s, e, taken);
+    /* An address is the scanner's; name@REALM is not one. */
+    if (memchr(p + at, '.', e - at) || at == s)
+        return 0;
+    int rc = account(c, s, at, taken);
+    return rc || !*taken ? rc : host_value(c, at + 1, e, &domain);
+}
+
+static int secret_value(struct sec_pseudo_ctx *c, struct value v, bool *taken)
+{
+    const char *p = c->text;
+    static const char *const schemes[] = {"Bearer ", "Basic ",  "Digest ",
+                                          "Token ",  "bearer ", "basic "};
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++)
+        if (starts(p + v.s, schemes[i])) {
+            v.s += (uint32_t)strlen(schemes[i]);
+            if (!v.quoted)
+                v.e = secret_end(c, v.s);
+        } else if (!v.quoted && v.e - v.s + 1 == strlen(schemes[i]) &&
+                   starts(p + v.s, schemes[i])) {
+            return 0;
+        }
+    uint32_t n = v.e > v.s ? v.e - v.s : 0;
+    *taken = false;
+    if (!n || p[v.s] == '/' || p[v.s] == '<' || p[v.s] == '{' || p[v.s] == '[' ||
+        (p[v.s + 1] == ':' && p[v.s + 2] == '\\') || (n < 4 && (!v.quoted || v.blank)) ||
+        word_kinds_of(c->p->words, p + v.s, n) & (WORD_ACCOUNT | WORD_STOP))
+        return 0;
+    bool hidden = true; /* ***** */
+    for (uint32_t i = v.s; i < v.e && hidden; i++)
+        hidden = p[i] == '*' || p[i] == '.' || p[i] == '-';
+    if (hidden || (v.sep == ':' && v.blank && !v.quoted && !v.key_end && p[v.e] == ' ' &&
+                   ch_is(p[v.e + 1], CH_ALPHA)))
+        return 0; /* the second is a sentence: "password: must be changed" */
+    *taken = true;
+    return span_add(c, v.s, v.e, HOW_SECRET, SEC_PSEUDO_SECRET);
+}
+
+/* ---- keys ---- */
+
+/* The word before s with one separator between; its length, 0 = none. */
+static uint32_t word_before(const char *p, uint32_t s, uint32_t *start)
+{
+    uint32_t e = s;
+    if (!e || !strchr(" ._-", p[e - 1]))
+        return 0;
+    e--;
+    if (p[s - 1] == ' ' && e && p[e - 1] == ':')
+        e--;
+    *start = e;
+    while (*start && ch_is(p[*start - 1], CH_ALPHA))
+        --*start;
+    return e - *start;
+}
+
+/* Keys of two words: Account Name, host.name, api-key. */
+static uint32_t pair_kinds(const char *p, uint32_t s, uint32_t e)
+{
+    static const struct {
+        const char *first, *last;
+        uint32_t kind;
+    } pairs[] = {{"account", "name", WORD_KEY_USER},      {"user", "name", WORD_KEY_USER},
+                 {"logon", "name", WORD_KEY_USER},        {"login", "name", WORD_KEY_USER},
+                 {"logon", "account", WORD_KEY_USER},     {"workstation", "name", WORD_KEY_HOST},
+                 {"computer", "name", WORD_KEY_HOST},     {"host", "name", WORD_KEY_HOST},
+                 {"machine", "name", WORD_KEY_HOST},      {"client", "name", WORD_KEY_HOST},
+                 {"server", "name", WORD_KEY_HOST},       {"domain", "name", WORD_KEY_HOST},
+                 {"device", "name", WORD_KEY_HOST},       {"account", "domain", WORD_KEY_HOST},
+                 {"user", "domain", WORD_KEY_HOST},       {"logon", "domain", WORD_KEY_HOST},
+                 {"client", "domain", WORD_KEY_HOST},     {"source", "workstation", WORD_KEY_HOST},
+                 {"client", "workstation", WORD_KEY_HOST}};
+    uint32_t start, n = word_before(p, s, &start);
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0] && n; i++)
+        if (strlen(pairs[i].first) == n && strlen(pairs[i].last) == e - s &&
+            !strncasecmp(pairs[i].first, p + start, n) && !strncasecmp(pairs[i].last, p + s, e - s))
+            return pairs[i].kind;
+    return 0;
+}
+
+int context_key(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, uint32_t kinds, uint32_t *next)
+{
+    const char *p = c->text;
+    struct value v;
+    bool taken = false;
+    uint32_t keys = kinds & (WORD_KEY_USER | WORD_KEY_HOST | WORD_KEY_SECRET);
+    int rc = 0;
+    if (!find_value(c, s, e, keys & WORD_KEY_SECRET, &v))
+        return 0;
+    if (kinds & WORD_LAST) {
+        uint32_t pair = pair_kinds(p, s, e);
+        keys = pair ? pair : keys;
+        if (!keys && e - s == 6 && (v.sep == '=' || v.key_end)) /* domain=CORP */
+            keys = WORD_KEY_HOST;
+    }
+    bool prose = v.sep == ':' && v.blank && !v.quoted && !v.key_end;
+    if (e - s == 4 && !strncasecmp(p + s, "node", 4) && v.sep != '=')
+        return 0; /* of a cluster's or a program's object */
+    if (v.sep == ' ' && keys & WORD_KEY_HOST)
+        return 0;
+    if (prose && word_kinds_of(c->p->words, p + v.s, v.e - v.s) & WORD_STOP)
+        return 0;
+    if (keys & WORD_KEY_SECRET)
+        rc = secret_value(c, v, &taken);
+    else if (keys & WORD_KEY_USER)
+        rc = user_value(c, v.s, v.e, &taken);
+    else if (keys & WORD_KEY_HOST)
+        rc = host_value(c, v.s, v.e, &taken);
+    if (taken)
+        *next = keys & WORD_KEY_SECRET && c->n_spans ? c->spans[c->n_spans - 1].end : v.e;
+    return rc;
+}
+
+/* ---- prose ---- */
+
+static uint32_t blank_word(const char *p, uint32_t s, uint32_t *end)
+{
+    uint32_t at = s + (p[s] == ' ');
+    for (*end = at; ch_is(p[*end], CH_WORD);)
+        ++*end;
+    return at;
+}
+
+/* "user NAME": in words that logs put around it, or in quotes. */
+static int after_user(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, uint32_t *next)
+{
+    static const char *const before[] = {
+        "for", "invalid", "illegal",        "unknown", "by",     "of",
+        "as",  "from",    "authenticating", "local",   "remote", "disconnected"};
+    const char *p = c->text;
+    uint32_t at = e + 1, end, start, n, after_end;
+    bool taken = false;
+    bool escaped = p[at] == '\\' && p[at + 1] == '"',
+         quoted = escaped || p[at] == '"' || p[at] == '\'';
+    if (quoted) {
+        uint32_t value = at + escaped + 1;
+        end = quoted_end(p, value, p[at + escaped], escaped);
+        if (!end)
+            return 0;
+        at = value;
+    } else {
+        end = name_end(c, at);
+        while (end > at && (p[end - 1] == '-' || p[end - 1] == '_'))
+            end--;
+        if (end == at || word_kinds_of(c->p->words, p + at, end - at) & WORD_STOP)
+            return 0;
+        bool known = p[end] == '(' || p[end] == '\n' || end == c->n;
+        n = s && p[s - 1] == ' ' ? word_before(p, s, &start) : 0;
+        for (size_t i = 0; i < sizeof before / sizeof before[0] && n && !known; i++)
+            known = strlen(before[i]) == n && !strncasecmp(before[i], p + start, n);
+        uint32_t after = blank_word(p, end, &after_end);
+        known = known || (p[end] == ' ' && after_end > after &&
+                          word_kinds_of(c->p->words, p + after, after_end - after) & WORD_STOP);
+        if (!known)
+            return 0;
+    }
+    int rc = user_value(c, at, end, &taken);
+    if (taken)
+        *next = end;
+    return rc;
+}
+
+int context_prose(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, uint32_t kinds, uint32_t *next)
+{
+    const char *p = c->text;
+    uint32_t at = e + 1, end;
+    bool taken = false;
+    if (kinds & WORD_FOLDER && (p[e] == '\\' || (p[e] == '/' && s && p[s - 1] == '/'))) {
+        while (p[at] == '\\')
+            at++;
+        if (p[e] == '/' && p[s] == 'u') /* /users of a web service */
+            return 0;
+        for (end = at; ch_is(p[end], CH_USER);)
+            end++;
+    } else if ((p[s] | 0x20) == 'u' && e - s == 4 && p[e] == '/' && s && p[s - 1] == ':') {
+        for (end = at; ch_is(p[end], CH_USER) || p[end] == '@';) /* arn:aws:iam::1:user/NAME */
+            end++;
+    } else if (p[e] != ' ' || !(kinds & WORD_PROSE)) {
+        return 0;
+    } else if ((p[s] | 0x20) == 'u') {
+        return after_user(c, s, e, next);
+    } else {
+        end = name_end(c, at);
+        bool by = (p[s] | 0x20) == 'b';
+        if (end == at || word_kinds_of(c->p->words, p + at, end - at) & WORD_STOP)
+            return 0;
+        if (by ? !starts(p + end, "(uid=")
+               : !starts(p + end, " from ") || !(ch_is(p[end + 6], CH_HEX) || p[end + 6] == ':' ||
+                                                 starts(p + end + 6, "UNKNOWN")))
+            return 0;
+    }
+    if (end == at)
+        return 0;
+    int rc = user_value(c, at, end, &taken);
+    if (taken)
+        *next = end;
+    return rc;
+}
+
+/* ---- shapes ---- */
+
+/* Start of the name that ends at e, not before what is already a span. */
+static uint32_t name_start(const struct sec_pseudo_ctx *c, uint32_t e)
+{
+    uint32_t least = c->n_spans ? c->spans[c->n_spans - 1].end : 0, s = e;
+    while (s > least && ch_is(c->text[s - 1], CH_USER))
+        s--;
+    return s;
+}
+
+/* DOMAIN\name outside keys: the domain in capitals, no path around it. */
+static int domain_user(struct sec_pseudo_ctx *c, uint32_t e, uint32_t *next)
+{
+    const char *p = c->text;
+    uint32_t s = name_start(c, e), at = e + 1 + (p[e + 1] == '\\'), end = at;
+    bool taken;
+    if (e - s < 2 || e - s > 15 || (c->json && p[e + 1] != '\\') || starts(p + s, "HK"))
+        return 0;
+    if (c->json && s && p[s - 1] == '\\' && strchr("tnr", p[s]))
+        s++;
+    for (uint32_t i = s; i < e; i++)
+        if (!(p[i] >= 'A' && p[i] <= 'Z') && !ch_is(p[i], CH_DIGIT) && p[i] != '-')
+            return 0;
+    bool first = !s || strchr(" \"'=(>[,;\t\n", p[s - 1]) ||
+                 (c->json && s >= 2 && p[s - 2] == '\\' && strchr("tnr", p[s - 1]));
+    while (ch_is(p[end], CH_USER))
+        end++;
+    while (end > at && p[end - 1] == '.')
+        end--;
+    if (!first || end == at || (p[end] == '\\' && (!c->json || p[end + 1] == '\\')) ||
+        p[end] == '/' || !has_letter(p, s, e) ||
+        word_kinds_of(c->p->words, p + s, e - s) & WORD_ACCOUNT)
+        return 0;
+    int rc = user_value(c, s, end, &taken);
+    if (taken)
+        *next = end;
+    return rc;
+}
+
+/* \\SERVER\share */
+static int unc_host(struct sec_pseudo_ctx *c, uint32_t s, uint32_t *next)
+{
+    const char *p = c->text;
+    uint32_t back = s, end = s;
+    bool taken;
+    while (back && p[back - 1] == '\\')
+        back--;
+    while (ch_is(p[end], CH_HOST))
+        end++;
+    if (s - back != (c->json ? 4 : 2) || p[end] != '\\' || ch_is(p[back - (back > 0)], CH_WORD))
+        return 0;
+    int rc = host_value(c, s, end, &taken);
+    if (taken)
+        *next = end;
+    return rc;
+}
+
+/* CN=NAME and DC=LABEL of distinguished names */
+static int distinguished(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, uint32_t *next)
+{
+    const char *p = c->text;
+    uint32_t end = e + 1;
+    bool taken;
+    while (ch_is(p[end], CH_USER))
+        end++;
+    if (p[end] == ' ' || p[end] == '@' || memchr(p + e + 1, '.', end - e - 1))
+        return 0;
+    bool label = p[s] == 'D';
+    if (label && word_kinds_of(c->p->words, p + e + 1, end - e - 1) & (WORD_TLD | WORD_TLD_WEAK))
+        return 0;
+    int rc = label ? host_value(c, e + 1, end, &taken) : user_value(c, e + 1, end, &taken);
+    if (taken)
+        *next = end;
+    return rc;
+}
+
+/* A user's name as the daemons write it: "NAME : TTY=" (sudo), "- NAME [03/Mar/..." (web servers),
+ * "NAME HIER_DIRECT/" (squid), "(NAME) CMD" (cron), "NAME/1.2.3.4:1194" (openvpn). */
+static bool user_shape(const struct sec_pseudo_ctx *c, uint32_t s, uint32_t e)
+{
+    const char *p = c->text;
+    uint32_t address, n;
+    switch (p[e]) {
+    case ' ':
+        if (p[e + 1] == ':' && p[e + 2] == ' ')
+            return starts(p + e + 3, "TTY=") || starts(p + e + 3, "command not allowed") ||
+                   starts(p + e + 3, "user NOT in sudoers") ||
+                   (ch_is(p[e + 3], CH_DIGIT) && starts(p + e + 4, " incorrect password"));
+        if (p[e + 1] == '[')
+            return ch_is(p[e + 2], CH_DIGIT) && ch_is(p[e + 3], CH_DIGIT) && p[e + 4] == '/' &&
+                   starts(p + name_start(c, e) - 3, " - ");
+        return p[e + 1] == 'H' && starts(p + e + 1, "HIER_");
+    case ')':
+        return p[s - 1] == '(' && starts(p + e, ") CMD");
+    case '/':
+        n = (uint32_t)ipv4_at(p + e + 1, &address);
+        return n && p[e + 1 + n] == ':' && ch_is(p[e + 2 + n], CH_DIGIT) &&
+               p[name_start(c, e) - 1] == ' ' &&
+               !(word_kinds_of(c->p->words, p + s, e - s) & WORD_STOP);
+    }
+    return false;
+}
+
+int context_shape(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, uint32_t *next)
+{
+    const char *p = c->text;
+    bool taken = false;
+    int rc = 0;
+    if (p[s - 1] == '\\' && p[s - 2] == '\\')
+        rc = unc_host(c, s, next);
+    if (rc || *next)
+        return rc;
+    switch (p[e]) {
+    case '\\':
+        return domain_user(c, e, next);
+    case '=':
+        return e - s == 2 && (starts(p + s, "CN") || starts(p + s, "DC"))
+                   ? distinguished(c, s, e, next)
+                   : 0;
+    case ':': /* a node's account in Kubernetes */
+        if (e - s == 4 && s >= 7 && starts(p + s - 7, "system:node:") && e + 1 < c->n) {
+            uint32_t end = e + 1;
+            while (ch_is(p[end], CH_HOST))
+                end++;
+            rc = host_value(c, e + 1, end, &taken);
+            if (taken)
+                *next = end;
+        }
+        return rc;
+    case ' ':
+    case ')':
+    case '/':
+        if (user_shape(c, s, e)) {
+            rc = user_value(c, name_start(c, e), e, &taken);
+            if (taken)
+                *next = e;
+        }
+    }
+    return rc;
+}
+
+/* ---- syslog's header ---- */
+
+/* Follows a form in which d is a digit, b a digit or a blank, a a letter; its length or 0. */
+static uint32_t form(const char *p, const char *f)
+{
+    uint32_t i = 0;
+    for (; f[i]; i++) {
+        bool ok = f[i] == 'd'   ? ch_is(p[i], CH_DIGIT)
+                  : f[i] == 'b' ? p[i] == ' ' || ch_is(p[i], CH_DIGIT)
+                  : f[i] == 'a' ? ch_is(p[i], CH_ALPHA)
+                                : p[i] == f[i];
+        if (!ok)
+            return 0;
+    }
+    return i;
+}
+
+/* RFC 3164, RFC 5424 and the form of today's daemons; the host's name follows the time. */
+int context_header(struct sec_pseudo_ctx *c)
+{
+    const char *p = c->text;
+    uint32_t at = 0, n, end;
+    bool taken, version = false;
+    if (p[0] == '<') {
+        for (at = 1; ch_is(p[at], CH_DIGIT) && at < 4;)
+            at++;
+        if (p[at++] != '>')
+            return 0;
+    }
+    if (p[at] == '1' && p[at + 1] == ' ') {
+        version = true;
+        at += 2;
+    }
+    bool classic = (n = form(p + at, "aaa bd dd:dd:dd")) != 0;
+    if (!n && !(n = form(p + at, "dddd-dd-ddTdd:dd:dd")))
+        return 0;
+    at += n;
+    if (p[at] == '.')
+        for (at++; ch_is(p[at], CH_DIGIT);)
+            at++;
+    if (p[at] == 'Z')
+        at++;
+    else if ((n = form(p + at + 1, "dd:dd")) || (n = form(p + at + 1, "dddd")))
+        at += p[at] == '+' || p[at] == '-' ? n + 1 : 0;
+    if (p[at++] != ' ')
+        return 0;
+    for (end = at; ch_is(p[end], CH_HOST) || p[end] == '_';)
+        end++;
+    if (end == at || p[end] != ' ' || word_kinds_of(c->p->words, p + at, end - at) & WORD_STOP)
+        return 0;
+    if (!classic &&
+        !version) { /* a level or a thread may stand there: want PROGRAM[1]: or PROGRAM: */
+        uint32_t tag = end + 1;
+        while (p[tag] && p[tag] != ' ' && p[tag] != '[' && p[tag] != ':')
+            tag++;
+        if (tag == end + 1 || p[tag] == ' ' || !p[tag])
+            return 0;
+    }
+    return host_value(c, at, end, &taken);
+}
