@@ -6,8 +6,10 @@
  * Candidates are verified: exact Jaccard of the shingle sets. In document order, a document goes if
  * a verified candidate of it stays. Documents whose earliest bucket mate went get the next one in a
  * further round, until nothing changes. So every document that went has J >= similarity with one
- * that stays, its keeper; and the result depends on documents and options only. First with buckets
- * of one source (what a source keeps by itself does not depend on others), then over all.
+ * that stayed in its round, its keeper, which may itself go in a later round; and no document that
+ * is left is as similar to the first one left of any of its buckets. The result depends on
+ * documents and options only. First with buckets of one source (what a source keeps by itself does
+ * not depend on others), then over all.
  *
  * Decontamination. Training documents against documents of idts and odts, with more and shorter
  * bands (32 x 4: at J = 0.8 one pair in 10^7 is missed, at J = 0.5 one in eight); a training
