@@ -37,29 +37,39 @@ static int put_keys(const struct sec_near *n, struct sec_part_writer *out,
     return rc;
 }
 
-static int run_keys(void *ctx, size_t task)
+static int task_keys(const struct sec_near *n, size_t task, struct sec_stores *stores,
+                     struct sec_shingler *shingler, struct sec_part_writer *out)
 {
-    struct sec_near *n = ctx;
+    int rc = 0;
     const struct sec_corpus_work *w = n->w;
-    int rc;
-    char *path = NULL;
-    struct sec_stores stores;
-    struct sec_shingler shingler = {0};
-    struct sec_part_writer *out = NULL;
-    sec_stores_init(&stores, w);
-    SEC_TRY(sec_near_path(n, "keys", task, "part", &path));
-    SEC_TRY(sec_part_create(path, 2, w->n_parts, w->task_memory / 2, &out));
     for (uint64_t i = 0; i < w->sums[task].documents; i++) {
         struct sec_docrow row;
         const char *text;
         uint64_t document = sec_doc_key(task, i);
         if (sec_doc_gone(w, document))
             continue;
-        SEC_TRY(sec_stores_get(&stores, document, 0, &row, &text));
-        SEC_TRY(sec_shingle(&shingler, &w->o->near, text, row.len));
+        SEC_TRY(sec_stores_get(stores, document, 0, &row, &text));
+        SEC_TRY(sec_shingle(shingler, &w->o->near, text, row.len));
         bool train = sec_corpus_split(w, task, row.cluster) == SEC_SPLIT_TRAIN;
-        SEC_TRY(put_keys(n, out, &shingler, &row, document, train));
+        SEC_TRY(put_keys(n, out, shingler, &row, document, train));
     }
+fail:
+    return rc;
+}
+
+static int run_keys(void *ctx, size_t group)
+{
+    struct sec_near *n = ctx;
+    int rc;
+    char *path = NULL;
+    struct sec_stores stores;
+    struct sec_shingler shingler = {0};
+    struct sec_part_writer *out = NULL;
+    sec_stores_init(&stores, n->w);
+    SEC_TRY(sec_near_path(n, "keys", group, "part", &path));
+    SEC_TRY(sec_part_create(path, 2, n->w->n_parts, n->w->task_memory / 2, &out));
+    for (size_t t = n->groups.first[group]; t < n->groups.first[group + 1]; t++)
+        SEC_TRY(task_keys(n, t, &stores, &shingler, out));
     rc = sec_part_seal(out, NULL);
     out = NULL;
 fail:
@@ -83,7 +93,7 @@ static int run_edges(void *ctx, size_t part)
     SEC_TRY(sec_near_path(n, "edges", part, "part", &path));
     SEC_TRY(sec_near_scratch(n, &scratch));
     SEC_TRY(sec_part_open(&n->edges, part, 2, n->w->task_memory / 2, scratch, &in));
-    SEC_TRY(sec_part_create(path, 2, n->w->n_tasks, n->w->task_memory / 4, &out));
+    SEC_TRY(sec_part_create(path, 2, n->groups.n, n->w->task_memory / 4, &out));
     while (!(rc = sec_part_next(in, &r))) {
         if (r[0] != key)
             n_tests = 0;
@@ -95,7 +105,8 @@ static int run_edges(void *ctx, size_t part)
             continue;
         }
         for (int t = 0; t < n_tests; t++)
-            SEC_TRY(sec_part_add(out, sec_key_task(document), (uint64_t[]){document, tests[t]}));
+            SEC_TRY(
+                sec_part_add(out, sec_near_group(n, document), (uint64_t[]){document, tests[t]}));
     }
     if (rc != 1)
         goto fail;
@@ -187,17 +198,17 @@ fail:
     return rc;
 }
 
-static int run_verify(void *ctx, size_t task)
+static int run_verify(void *ctx, size_t group)
 {
     struct sec_near *n = ctx;
     int rc;
     char *path = NULL, *sum_path = NULL, *scratch = NULL;
     struct sec_part_stream *in = NULL;
     struct verify v = {.n = n, .document = UINT64_MAX, .best = -1};
-    SEC_TRY(sec_near_path(n, "gone", task, "part", &path));
-    SEC_TRY(sec_near_path(n, "gone", task, "sum", &sum_path));
+    SEC_TRY(sec_near_path(n, "gone", group, "part", &path));
+    SEC_TRY(sec_near_path(n, "gone", group, "sum", &sum_path));
     SEC_TRY(sec_near_scratch(n, &scratch));
-    SEC_TRY(sec_part_open(&n->edges, task, 2, n->w->task_memory / 4, scratch, &in));
+    SEC_TRY(sec_part_open(&n->edges, group, 2, n->w->task_memory / 4, scratch, &in));
     SEC_TRY(sec_set_cache_new(n->w, n->w->task_memory / 2, &v.sets));
     SEC_TRY(sec_part_create(path, SEC_GONE_WORDS, 1, n->w->task_memory / 8, &v.out));
     SEC_TRY(verify_edges(&v, in));
@@ -215,27 +226,27 @@ fail:
     return rc;
 }
 
-static bool keys_done(void *ctx, size_t task)
+static bool keys_done(void *ctx, size_t group)
 {
-    return sec_near_have(ctx, "keys", task, "part");
+    return sec_near_have(ctx, "keys", group, "part");
 }
 static bool edges_done(void *ctx, size_t part)
 {
     return sec_near_have(ctx, "edges", part, "part");
 }
-static bool verify_done(void *ctx, size_t task)
+static bool verify_done(void *ctx, size_t group)
 {
-    return sec_near_have(ctx, "gone", task, "part") && sec_near_have(ctx, "gone", task, "sum");
+    return sec_near_have(ctx, "gone", group, "part") && sec_near_have(ctx, "gone", group, "sum");
 }
 
-static int set_bits(struct sec_near *n, size_t task, const char *scratch)
+static int set_bits(struct sec_near *n, size_t group, const char *scratch)
 {
     int rc;
     char *path = NULL;
     const uint64_t *r;
     struct sec_list file = {0};
     struct sec_part_stream *in = NULL;
-    SEC_TRY(sec_near_path(n, "gone", task, "part", &path));
+    SEC_TRY(sec_near_path(n, "gone", group, "part", &path));
     SEC_TRY(sec_list_add(&file, path));
     SEC_TRY(sec_part_open(&file, 0, SEC_GONE_WORDS, n->w->task_memory / 2, scratch, &in));
     while (!(rc = sec_part_next(in, &r)))
@@ -254,10 +265,10 @@ static int load_results(struct sec_near *n, struct sec_near_report *report)
     char *scratch = NULL;
     SEC_TRY(sec_near_scratch(n, &scratch));
     report->largest = 0;
-    for (size_t t = 0; t < n->w->n_tasks; t++) {
+    for (size_t g = 0; g < n->groups.n; g++) {
         char *path = NULL;
         struct verify_sum sum;
-        SEC_TRY(sec_near_path(n, "gone", t, "sum", &path));
+        SEC_TRY(sec_near_path(n, "gone", g, "sum", &path));
         rc = sec_sealed_read_into(path, &sum, sizeof sum);
         free(path);
         if (rc)
@@ -267,7 +278,7 @@ static int load_results(struct sec_near *n, struct sec_near_report *report)
             memcpy(report->largest_pair, sum.pair, sizeof sum.pair);
         }
         if (sum.gone)
-            SEC_TRY(set_bits(n, t, scratch));
+            SEC_TRY(set_bits(n, g, scratch));
     }
 fail:
     free(scratch);
@@ -292,13 +303,13 @@ int sec_decontaminate(struct sec_near *n, struct sec_near_report *report)
     SEC_TRY(sec_near_dir(n, "keys"));
     SEC_TRY(sec_near_dir(n, "edges"));
     SEC_TRY(sec_near_dir(n, "gone"));
-    SEC_TRY(sec_near_stage(n, "tests-keys", w->n_tasks, n->weights, keys_done, run_keys));
+    SEC_TRY(sec_near_stage(n, "tests-keys", n->groups.n, n->weights, keys_done, run_keys));
     sec_list_free(&n->edges);
-    SEC_TRY(sec_ranks_agree(sec_near_files(n, "keys", w->n_tasks, "part", &n->edges)));
+    SEC_TRY(sec_ranks_agree(sec_near_files(n, "keys", n->groups.n, "part", &n->edges)));
     SEC_TRY(sec_near_stage(n, "tests-edges", w->n_parts, NULL, edges_done, run_edges));
     sec_list_free(&n->edges);
     SEC_TRY(sec_ranks_agree(sec_near_files(n, "edges", w->n_parts, "part", &n->edges)));
-    SEC_TRY(sec_near_stage(n, "tests-verify", w->n_tasks, n->weights, verify_done, run_verify));
+    SEC_TRY(sec_near_stage(n, "tests-verify", n->groups.n, n->weights, verify_done, run_verify));
     SEC_TRY(sec_ranks_agree(load_results(n, report)));
     n->decontaminated = true;
 fail:

@@ -13,9 +13,15 @@
 #include <string.h>
 #include <unistd.h>
 
+struct stage {
+    struct sec_corpus_work *w;
+    struct sec_groups groups;
+};
+
 /* A task at work. */
 struct packer {
     const struct sec_corpus_work *w;
+    const struct sec_groups *groups;
     size_t task;
     struct sec_stores stores; /* reader 0: the task's own documents; 1: keepers */
     struct sec_frame open[SEC_N_FRAME_KINDS];
@@ -137,11 +143,13 @@ fail:
 static int open_gone(const struct packer *p, struct sec_part_stream **out)
 {
     int rc;
+    size_t group = p->groups->of[p->task];
     struct sec_list file = {0};
-    char *path = sec_work_path(p->w, "gone", p->task, "part");
+    char *path = sec_work_path(p->w, "gone", group, "part");
     rc = path ? sec_list_add(&file, path) : SEC_ENOMEM;
     if (!rc)
-        rc = sec_part_open(&file, 0, SEC_GONE_WORDS, p->w->task_memory / 4, p->w->dir, out);
+        rc = sec_part_open(&file, p->task - p->groups->first[group], SEC_GONE_WORDS,
+                           p->w->task_memory / 4, p->w->dir, out);
     sec_list_free(&file);
     free(path);
     return rc;
@@ -153,7 +161,7 @@ static int seal(struct packer *p, const char *table_path)
     int rc;
     struct sec_buf sealed = {0};
     p->file_open = false;
-    SEC_TRY(sec_atomic_commit(&p->file));
+    SEC_TRY(sec_atomic_commit_unsynced(&p->file));
     SEC_TRY(sec_buf_add(&sealed, &p->head, sizeof p->head));
     if (p->table.len)
         SEC_TRY(sec_buf_add(&sealed, p->table.data, p->table.len));
@@ -166,7 +174,8 @@ fail:
 static int run(void *ctx, size_t task)
 {
     int rc = SEC_ENOMEM;
-    struct packer p = {.w = ctx, .task = task};
+    const struct stage *st = ctx;
+    struct packer p = {.w = st->w, .groups = &st->groups, .task = task};
     struct sec_part_stream *gone = NULL;
     char *path = sec_work_path(p.w, "frames", task, "zst"),
          *table = sec_work_path(p.w, "frames", task, "table");
@@ -203,22 +212,27 @@ static bool have(const struct sec_corpus_work *w, size_t task, const char *suffi
 
 static bool done(void *ctx, size_t task)
 {
-    return have(ctx, task, "zst") && have(ctx, task, "table");
+    const struct stage *st = ctx;
+    return have(st->w, task, "zst") && have(st->w, task, "table");
 }
 
 int sec_corpus_frames(struct sec_corpus_work *w)
 {
     int rc;
+    struct stage st = {.w = w};
     uint64_t *cost = calloc(w->n_tasks + 1, sizeof *cost);
     rc = cost ? sec_work_stage_dir(w, "frames")
               : sec_fail(SEC_ENOMEM, "out of memory for %zu tasks", w->n_tasks);
+    if (!rc)
+        rc = sec_groups_make(w, &st.groups);
     rc = sec_ranks_agree(rc);
     if (!rc) {
         for (size_t t = 0; t < w->n_tasks; t++)
             cost[t] = w->sums[t].bytes_documents;
-        struct sec_stage s = {"frames", w->n_tasks, cost, w->threads, w->o->stop, done, run, w};
+        struct sec_stage s = {"frames", w->n_tasks, cost, w->threads, w->o->stop, done, run, &st};
         rc = sec_stage_run(&s);
     }
+    sec_groups_free(&st.groups);
     free(cost);
     return rc;
 }

@@ -5,8 +5,8 @@
  *   frames/TASK.table  sealed: struct sec_frames_head, then struct sec_frames_entry a frame; it
  *                      says that the task is complete
  *
- * Every frame is verified when it is read; a damaged one is SEC_EDATA, and the task's files are set
- * aside, so that running the job again makes them anew. */
+ * Every frame is verified when it is read, so nothing is flushed; a damaged one is SEC_EDATA, and
+ * the task's files are set aside, so that running the job again makes them anew. */
 #ifndef SEC_DATA_CORPUS_FRAMES_H
 #define SEC_DATA_CORPUS_FRAMES_H
 
@@ -40,7 +40,7 @@ struct sec_frames {
     struct sec_frames_entry *v; /* [head.n] */
 };
 
-/* The stage "frames"; collective. Needs gone/TASK.part. */
+/* The stage "frames"; collective. Needs gone/GROUP.part. */
 int sec_corpus_frames(struct sec_corpus_work *w);
 
 int sec_frames_load(const struct sec_corpus_work *w, size_t task, struct sec_frames *out);

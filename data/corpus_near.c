@@ -174,9 +174,9 @@ fail:
     return rc;
 }
 
-/* gone/TASK.part out of what every decision left for the task. The decisions' documents are
- * different ones; those of decontamination come in a file of the task's own. */
-static int merge_gone(struct sec_part_stream *in, struct sec_part_stream *tests,
+/* gone/GROUP.part out of what every decision left for the group. The decisions' documents are
+ * different ones; those of decontamination come in a file of the group's own. */
+static int merge_gone(size_t first_task, struct sec_part_stream *in, struct sec_part_stream *tests,
                       struct sec_part_writer *out)
 {
     int rc, end[2];
@@ -188,34 +188,35 @@ static int merge_gone(struct sec_part_stream *in, struct sec_part_stream *tests,
         if (rc || (end[0] && end[1]))
             return rc;
         int k = end[0] || (!end[1] && r[1][0] < r[0][0]);
-        SEC_TRY(sec_part_add(out, 0, r[k]));
+        SEC_TRY(sec_part_add(out, sec_key_task(r[k][SEC_GONE_DOCUMENT]) - first_task, r[k]));
         end[k] = sec_part_next(k ? tests : in, &r[k]);
     }
 fail:
     return rc;
 }
 
-static int run_gone(void *ctx, size_t task)
+static int run_gone(void *ctx, size_t group)
 {
     struct sec_near *n = ctx;
     int rc;
     char *path = NULL, *scratch = NULL, *tests_path = NULL;
+    size_t first = n->groups.first[group], tasks = n->groups.first[group + 1] - first;
     struct sec_list tests_file = {0};
     struct sec_part_stream *in = NULL, *tests = NULL;
     struct sec_part_writer *out = NULL;
-    path = sec_work_path(n->w, "gone", task, "part");
+    path = sec_work_path(n->w, "gone", group, "part");
     if (!path)
         return SEC_ENOMEM;
     SEC_TRY(sec_near_scratch(n, &scratch));
-    SEC_TRY(sec_part_open(&n->gone, task, SEC_GONE_WORDS, n->w->task_memory / 2, scratch, &in));
+    SEC_TRY(sec_part_open(&n->gone, group, SEC_GONE_WORDS, n->w->task_memory / 2, scratch, &in));
     if (n->decontaminated) {
-        SEC_TRY(sec_near_path(n, "gone", task, "part", &tests_path));
+        SEC_TRY(sec_near_path(n, "gone", group, "part", &tests_path));
         SEC_TRY(sec_list_add(&tests_file, tests_path));
         SEC_TRY(
             sec_part_open(&tests_file, 0, SEC_GONE_WORDS, n->w->task_memory / 8, scratch, &tests));
     }
-    SEC_TRY(sec_part_create(path, SEC_GONE_WORDS, 1, n->w->task_memory / 8, &out));
-    SEC_TRY(merge_gone(in, tests, out));
+    SEC_TRY(sec_part_create(path, SEC_GONE_WORDS, tasks, n->w->task_memory / 8, &out));
+    SEC_TRY(merge_gone(first, in, tests, out));
     rc = sec_part_seal(out, NULL);
     out = NULL;
 fail:
@@ -229,16 +230,16 @@ fail:
     return rc;
 }
 
-static bool gone_done(void *ctx, size_t task)
+static bool gone_done(void *ctx, size_t group)
 {
     const struct sec_near *n = ctx;
-    char *path = sec_work_path(n->w, "gone", task, "part");
+    char *path = sec_work_path(n->w, "gone", group, "part");
     bool yes = path && sec_exists(path);
     free(path);
     return yes;
 }
 
-/* The end of it: every task's gone file, then the report and the bits, which say that all is done.
+/* The end of it: every group's gone file, then the report and the bits, which say that all is done.
  */
 static int finish(struct sec_near *n, const struct sec_near_report *report)
 {
@@ -246,7 +247,7 @@ static int finish(struct sec_near *n, const struct sec_near_report *report)
     char *sum = sec_work_path(n->w, "gone", 0, "sum"),
          *bits = sec_work_path(n->w, "gone", 0, "bits");
     SEC_TRY(sec_ranks_agree(!sum || !bits ? SEC_ENOMEM : sec_work_stage_dir(n->w, "gone")));
-    SEC_TRY(sec_near_stage(n, "gone", n->w->n_tasks, NULL, gone_done, run_gone));
+    SEC_TRY(sec_near_stage(n, "gone", n->groups.n, NULL, gone_done, run_gone));
     if (!sec_rank()) {
         rc = sec_sealed_write(bits, n->w->gone, n->bit_words * sizeof *n->w->gone);
         if (!rc)
@@ -268,8 +269,8 @@ static int load_finished(struct sec_near *n, struct sec_near_report *report, boo
     char *sum = sec_work_path(n->w, "gone", 0, "sum"),
          *bits = sec_work_path(n->w, "gone", 0, "bits");
     bool yes = sum && bits && sec_exists(sum) && sec_exists(bits);
-    for (size_t t = 0; yes && t < n->w->n_tasks; t++)
-        yes = gone_done(n, t);
+    for (size_t g = 0; yes && g < n->groups.n; g++)
+        yes = gone_done(n, g);
     SEC_TRY(agree_on(&yes));
     *done = yes;
     if (!yes)
@@ -302,6 +303,42 @@ fail:
     return rc;
 }
 
+/* Bytes of documents a group: a thousandth of all, within limits. */
+enum { GROUPS = 1024 };
+#define GROUP_LEAST (UINT64_C(8) << 20)
+#define GROUP_MOST  (UINT64_C(64) << 20)
+
+int sec_groups_make(const struct sec_corpus_work *w, struct sec_groups *out)
+{
+    uint64_t all = 0, here = 0;
+    out->n = 0;
+    out->first = malloc((w->n_tasks + 1) * sizeof *out->first);
+    out->of = malloc((w->n_tasks + 1) * sizeof *out->of);
+    if (!out->first || !out->of)
+        return sec_fail(SEC_ENOMEM, "out of memory for %zu tasks", w->n_tasks);
+    for (size_t t = 0; t < w->n_tasks; t++)
+        all += w->sums[t].bytes_documents;
+    uint64_t full = all / GROUPS < GROUP_LEAST ? GROUP_LEAST : all / GROUPS;
+    full = full > GROUP_MOST ? GROUP_MOST : full;
+    for (size_t t = 0; t < w->n_tasks; t++) {
+        if (!t || here >= full) {
+            out->first[out->n++] = t;
+            here = 0;
+        }
+        out->of[t] = out->n - 1;
+        here += w->sums[t].bytes_documents;
+    }
+    out->first[out->n] = w->n_tasks;
+    return 0;
+}
+
+void sec_groups_free(struct sec_groups *g)
+{
+    free(g->first);
+    free(g->of);
+    memset(g, 0, sizeof *g);
+}
+
 int sec_corpus_near(struct sec_corpus_work *w, struct sec_near_report *report)
 {
     int rc;
@@ -313,9 +350,11 @@ int sec_corpus_near(struct sec_corpus_work *w, struct sec_near_report *report)
     n.former = calloc(n.bit_words + 1, sizeof *n.former);
     n.weights = calloc(w->n_tasks + 1, sizeof *n.weights);
     rc = n.former && n.weights ? 0 : sec_fail(SEC_ENOMEM, "out of memory for the documents' bits");
+    if (!rc)
+        rc = sec_groups_make(w, &n.groups);
     SEC_TRY(sec_ranks_agree(rc));
     for (size_t t = 0; t < w->n_tasks; t++)
-        n.weights[t] = w->sums[t].bytes_documents;
+        n.weights[n.groups.of[t]] += w->sums[t].bytes_documents;
     SEC_TRY(load_finished(&n, report, &done));
     if (!done)
         rc = decide(&n, report);
@@ -323,6 +362,7 @@ fail:
     sec_list_free(&n.bands);
     sec_list_free(&n.edges);
     sec_list_free(&n.gone);
+    sec_groups_free(&n.groups);
     free(n.former);
     free(n.weights);
     return rc;

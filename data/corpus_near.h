@@ -18,7 +18,11 @@
  *
  *   stage     leaves
  *   near-*    near/..., removed at the end of each round
- *   gone      gone/TASK.part  {document, reason, keeper document, bits of the similarity (double)}
+ *   gone      gone/GROUP.part  {document, reason, keeper document, bits of the similarity (double)}
+ *             in a partition a task
+ *
+ * Documents are worked on in groups of consecutive tasks, so that many small tasks do not make many
+ * small files. Groups follow from the documents alone.
  *
  * Collective over ranks. Memory: one bit a document, and task_memory a thread. */
 #ifndef SEC_DATA_CORPUS_NEAR_H
@@ -43,6 +47,14 @@ struct sec_near_report {
     size_t n_examples;
 };
 int sec_corpus_near(struct sec_corpus_work *w, struct sec_near_report *report);
+
+struct sec_groups {
+    size_t *first; /* [n + 1] tasks: group g holds [first[g], first[g + 1]) */
+    size_t *of;    /* [n_tasks] */
+    size_t n;
+};
+int sec_groups_make(const struct sec_corpus_work *w, struct sec_groups *out);
+void sec_groups_free(struct sec_groups *g);
 
 /* The split of a document that stays: a function of its source, its cluster, seed and share. */
 enum sec_split sec_corpus_split(const struct sec_corpus_work *w, size_t task, uint64_t cluster);

@@ -58,7 +58,7 @@ static int run(void *ctx, size_t part)
     SEC_TRY(sec_near_path(n, "edges", part, "part", &path));
     SEC_TRY(sec_near_scratch(n, &scratch));
     SEC_TRY(sec_part_open(&n->bands, part, 2, n->w->task_memory / 2, scratch, &in));
-    SEC_TRY(sec_part_create(path, 2, n->w->n_tasks, n->w->task_memory / 4, &out));
+    SEC_TRY(sec_part_create(path, 2, n->groups.n, n->w->task_memory / 4, &out));
     bool first = true;
     while (!(rc = sec_part_next(in, &r))) {
         bool edge;
@@ -68,7 +68,7 @@ static int run(void *ctx, size_t part)
         first = false;
         add(n, &b, r[1], &edge);
         if (edge)
-            SEC_TRY(sec_part_add(out, sec_key_task(r[1]), (uint64_t[]){r[1], b.first}));
+            SEC_TRY(sec_part_add(out, sec_near_group(n, r[1]), (uint64_t[]){r[1], b.first}));
     }
     if (rc == 1)
         rc = sec_part_seal(out, NULL);

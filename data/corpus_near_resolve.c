@@ -29,7 +29,7 @@ static int settle(struct resolve *r)
     struct sec_near_example *e = &r->sum.examples[bin < SEC_EXAMPLES ? bin : SEC_EXAMPLES - 1];
     if (e->similarity <= 0)
         *e = (struct sec_near_example){r->best, r->document, r->keeper};
-    return sec_part_add(r->out, sec_key_task(r->document),
+    return sec_part_add(r->out, sec_near_group(r->n, r->document),
                         (uint64_t[]){r->document, SEC_DROP_NEAR, r->keeper, sec_bits_of(r->best)});
 }
 
@@ -59,7 +59,7 @@ static void add_pairs(struct sec_near_sum *into, const struct sec_near_sum *s)
         into->histogram[i] += s->histogram[i];
 }
 
-static int take_task(struct resolve *r, size_t task, const char *scratch)
+static int take_group(struct resolve *r, size_t group, const char *scratch)
 {
     int rc;
     const uint64_t *v;
@@ -67,14 +67,14 @@ static int take_task(struct resolve *r, size_t task, const char *scratch)
     struct sec_near_sum sum;
     struct sec_part_stream *in = NULL;
     struct sec_list file = {0};
-    SEC_TRY(sec_near_path(r->n, "verified", task, "sum", &path));
+    SEC_TRY(sec_near_path(r->n, "verified", group, "sum", &path));
     SEC_TRY(sec_sealed_read_into(path, &sum, sizeof sum));
     add_pairs(&r->sum.pairs, &sum);
     if (!sum.verified)
         goto fail;
     free(path);
     path = NULL;
-    SEC_TRY(sec_near_path(r->n, "verified", task, "part", &path));
+    SEC_TRY(sec_near_path(r->n, "verified", group, "part", &path));
     SEC_TRY(sec_list_add(&file, path));
     SEC_TRY(sec_part_open(&file, 0, 3, r->n->w->task_memory / 4, scratch, &in));
     while (!(rc = sec_part_next(in, &v)))
@@ -118,9 +118,9 @@ static int run(void *ctx, size_t unused)
         return sec_fail(SEC_ENOMEM, "out of memory for the documents' bits");
     SEC_TRY(sec_near_scratch(n, &scratch));
     SEC_TRY(sec_near_path(n, "", 0, "part", &path));
-    SEC_TRY(sec_part_create(path, SEC_GONE_WORDS, n->w->n_tasks, n->w->task_memory / 4, &r.out));
-    for (size_t t = 0; t < n->w->n_tasks; t++)
-        SEC_TRY(take_task(&r, t, scratch));
+    SEC_TRY(sec_part_create(path, SEC_GONE_WORDS, n->groups.n, n->w->task_memory / 4, &r.out));
+    for (size_t g = 0; g < n->groups.n; g++)
+        SEC_TRY(take_group(&r, g, scratch));
     SEC_TRY(settle(&r));
     rc = write_results(&r);
 fail:

@@ -46,7 +46,7 @@ fail:
     return rc;
 }
 
-static int run(void *ctx, size_t task)
+static int run(void *ctx, size_t group)
 {
     struct sec_near *n = ctx;
     int rc;
@@ -54,10 +54,10 @@ static int run(void *ctx, size_t task)
     struct sec_part_stream *in = NULL;
     struct sec_part_writer *out = NULL;
     char *scratch = NULL, *path = NULL, *sum_path = NULL;
-    SEC_TRY(sec_near_path(n, "verified", task, "part", &path));
-    SEC_TRY(sec_near_path(n, "verified", task, "sum", &sum_path));
+    SEC_TRY(sec_near_path(n, "verified", group, "part", &path));
+    SEC_TRY(sec_near_path(n, "verified", group, "sum", &sum_path));
     SEC_TRY(sec_near_scratch(n, &scratch));
-    SEC_TRY(sec_part_open(&n->edges, task, 2, n->w->task_memory / 4, scratch, &in));
+    SEC_TRY(sec_part_open(&n->edges, group, 2, n->w->task_memory / 4, scratch, &in));
     SEC_TRY(sec_part_create(path, 3, 1, n->w->task_memory / 8, &out));
     SEC_TRY(verify_edges(n, in, out, &sum));
     rc = sec_part_seal(out, NULL);
@@ -73,10 +73,10 @@ fail:
     return rc;
 }
 
-static bool done(void *ctx, size_t task)
+static bool done(void *ctx, size_t group)
 {
-    return sec_near_have(ctx, "verified", task, "part") &&
-           sec_near_have(ctx, "verified", task, "sum");
+    return sec_near_have(ctx, "verified", group, "part") &&
+           sec_near_have(ctx, "verified", group, "sum");
 }
 
 int sec_near_verify(struct sec_near *n)
@@ -85,7 +85,7 @@ int sec_near_verify(struct sec_near *n)
     SEC_TRY(sec_near_dir(n, "verified"));
     sec_list_free(&n->edges);
     SEC_TRY(sec_near_files(n, "edges", n->w->n_parts, "part", &n->edges));
-    rc = sec_near_stage(n, "near-verify", n->w->n_tasks, n->weights, done, run);
+    rc = sec_near_stage(n, "near-verify", n->groups.n, n->weights, done, run);
 fail:
     return rc;
 }

@@ -10,7 +10,7 @@
 enum { SEC_EXAMPLES = 16 };
 enum { SEC_SCOPE_SOURCE, SEC_SCOPE_ALL };
 
-/* A record of gone/TASK.part and of the files that go into it. */
+/* A record of gone/GROUP.part and of the files that go into it. */
 enum { SEC_GONE_DOCUMENT, SEC_GONE_REASON, SEC_GONE_KEEPER, SEC_GONE_SIMILARITY, SEC_GONE_WORDS };
 
 struct sec_near {
@@ -22,9 +22,10 @@ struct sec_near {
     char dir[32];          /* its folder below .build */
     struct sec_list bands; /* files of the documents stage */
     struct sec_list edges; /* files of the first stage, for the second */
-    struct sec_list gone;  /* files of gone documents so far, partitioned by task */
-    bool decontaminated;   /* near/tests/gone/TASK.part is there */
-    uint64_t *weights;     /* [n_tasks] bytes of documents: costs */
+    struct sec_list gone;  /* files of gone documents so far, partitioned by group */
+    bool decontaminated;   /* near/tests/gone/GROUP.part is there */
+    struct sec_groups groups;
+    uint64_t *weights; /* [groups.n] bytes of documents: costs */
 };
 
 /* What one task of verification found, and a whole round. */
@@ -61,6 +62,10 @@ static inline bool sec_bit(const uint64_t *bits, uint64_t i)
 static inline void sec_set_bit(uint64_t *bits, uint64_t i)
 {
     bits[i / 64] |= UINT64_C(1) << (i % 64);
+}
+static inline size_t sec_near_group(const struct sec_near *n, uint64_t document)
+{
+    return n->groups.of[sec_key_task(document)];
 }
 static inline int sec_similarity_bin(double j)
 {

@@ -21,7 +21,7 @@ int sec_sealed_write(const char *path, const void *p, size_t n)
     if (rc)
         sec_atomic_abort(&a);
     else
-        rc = sec_atomic_commit(&a);
+        rc = sec_atomic_commit_unsynced(&a);
 fail:
     return rc;
 }

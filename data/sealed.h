@@ -1,6 +1,7 @@
 /* A small file with its own check: payload, then {u64 length, u64 XXH3 of the payload, magic}. It
- * appears under its name when complete and fsynced. For the summaries that a stage's task leaves;
- * writing it last makes it the sign that the task is complete. Thread-safe. */
+ * appears under its name when complete. For the summaries that a stage's task leaves; writing it
+ * last makes it the sign that the task is complete. It is not flushed to disk: one that is lost
+ * with the power is missing or found by its check. Thread-safe. */
 #ifndef SEC_DATA_SEALED_H
 #define SEC_DATA_SEALED_H
 
