@@ -164,7 +164,7 @@ void sec_pseudo_ctx_free(struct sec_pseudo_ctx *c)
     sec_cryptopan_free(c->pan);
     pattern_ctx_free(c->patterns);
     token_close(c);
-    free(c->copy);
+    free(c->text);
     free(c->spans);
     free(c->merged);
     free(c->words);
@@ -263,7 +263,7 @@ static void settle(struct span *v, size_t *n)
 static bool is_name(const struct sec_pseudo_ctx *c, const struct name *name, uint32_t at)
 {
     uint32_t end = at + name->len;
-    if (end > c->n || ch_is(c->text[end], CH_WORD) ||
+    if (end > c->end || ch_is(c->text[end], CH_WORD) ||
         (c->text[end] == '-' && ch_is(c->text[end + 1], CH_WORD)) ||
         (c->text[at - 1] == '-' && ch_is(c->text[at - 2], CH_WORD)))
         return false;
@@ -308,14 +308,13 @@ static int take_copy(struct sec_pseudo_ctx *c, const char *text, size_t n)
 {
     if (n > UINT32_MAX / 4)
         return sec_fail(SEC_EDATA, "a record of %zu bytes is too long for pseudonyms", n);
-    int rc = grow((void **)&c->copy, &c->copy_cap, n + 2 * PAD, 1);
+    int rc = grow((void **)&c->text, &c->text_cap, n + 2 * PAD, 1);
     if (rc)
         return rc;
-    memset(c->copy, 0, PAD);
-    memcpy(c->copy + PAD, text, n);
-    memset(c->copy + PAD + n, 0, PAD);
-    c->text = c->copy + PAD;
-    c->n = (uint32_t)n;
+    memset(c->text, 0, PAD);
+    memcpy(c->text + PAD, text, n);
+    memset(c->text + PAD + n, 0, PAD);
+    c->end = (uint32_t)n + PAD;
     c->n_spans = c->n_words = 0;
     c->n_names = 0;
     c->name_bloom = 0;
@@ -327,9 +326,9 @@ int sec_pseudo_record(struct sec_pseudo_ctx *c, const char *text, size_t n, stru
                       bool *changed)
 {
     int rc;
-    size_t spans;
     if (changed)
         *changed = false;
+    c->n_results = 0;
     if (!n)
         return 0;
     SEC_TRY(take_copy(c, text, n));
@@ -339,15 +338,15 @@ int sec_pseudo_record(struct sec_pseudo_ctx *c, const char *text, size_t n, stru
         SEC_TRY(pattern_spans(c));
     if (c->unsorted)
         settle(c->spans, &c->n_spans);
-    const struct span *v = c->spans;
-    spans = c->n_spans;
+    c->result = c->spans;
+    c->n_results = c->n_spans;
     if (c->n_names) {
-        SEC_TRY(sweep(c, &spans));
-        v = c->merged;
+        SEC_TRY(sweep(c, &c->n_results));
+        c->result = c->merged;
     }
     if (changed)
-        *changed = spans > 0;
-    rc = spans ? emit_record(c, v, spans, out) : sec_buf_add(out, text, n);
+        *changed = c->n_results > 0;
+    rc = emit_record(c, c->result, c->n_results, out);
 fail:
     return rc;
 }

@@ -90,7 +90,7 @@ static bool find_value(const struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, b
             return false;
     } else if (at == e + 1 && !v->key_end && s >= 2 && p[s - 1] == '-') {
         uint32_t back = s - 1; /* --client-secret VALUE */
-        while (back && (ch_is(p[back - 1], CH_WORD) || p[back - 1] == '-'))
+        while (ch_is(p[back - 1], CH_WORD) || p[back - 1] == '-')
             back--;
         if (p[back] != '-' || (p[back + 1] != '-' && back + 1 != s))
             return false;
@@ -99,7 +99,8 @@ static bool find_value(const struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, b
         return false;
     }
     uint32_t blanks = at;
-    while (at < blanks + 16) {
+    bool tight = v->sep == '=' && p[at - 2] != ' '; /* "logname= uid=0": no value */
+    while (at < blanks + 16 && !tight) {
         if (p[at] == ' ' || p[at] == '\t')
             at++;
         else if (p[at] == '\\' && p[at + 1] == 't' && c->json)
@@ -116,13 +117,13 @@ static bool find_value(const struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, b
         v->s = at + escaped + 1;
         v->e = quoted_end(p, v->s, quote, escaped);
     } else if (v->sep == '>') {
-        const char *end = memchr(p + at, '<', VALUE_MAX < c->n - at ? VALUE_MAX : c->n - at);
+        const char *end = memchr(p + at, '<', VALUE_MAX < c->end - at ? VALUE_MAX : c->end - at);
         v->quoted = true;
         v->e = end ? (uint32_t)(end - p) : 0;
     } else {
         v->e = secret ? secret_end(c, at) : name_end(c, at);
     }
-    return v->e > v->s && v->e <= c->n;
+    return v->e > v->s && v->e <= c->end;
 }
 
 /* ---- what a value is ---- */
@@ -274,8 +275,10 @@ static uint32_t word_before(const char *p, uint32_t s, uint32_t *start)
     if (p[s - 1] == ' ' && e && p[e - 1] == ':')
         e--;
     *start = e;
-    while (*start && ch_is(p[*start - 1], CH_ALPHA))
+    while (ch_is(p[*start - 1], CH_ALPHA))
         --*start;
+    if (*start && p[*start - 1] == '\\' && *start < e && strchr("tnr", p[*start]))
+        ++*start; /* the end of \t */
     return e - *start;
 }
 
@@ -301,6 +304,18 @@ static uint32_t pair_kinds(const char *p, uint32_t s, uint32_t e)
             !strncasecmp(pairs[i].first, p + start, n) && !strncasecmp(pairs[i].last, p + s, e - s))
             return pairs[i].kind;
     return 0;
+}
+
+/* A dot between letters, or a digit and a hyphen. */
+static bool looks_like_host(const char *p, uint32_t s, uint32_t e)
+{
+    bool dot = false, digit = false, hyphen = false;
+    for (uint32_t i = s; i < e; i++) {
+        dot |= p[i] == '.' && i + 1 < e && ch_is(p[i + 1], CH_ALPHA);
+        digit |= ch_is(p[i], CH_DIGIT);
+        hyphen |= p[i] == '-';
+    }
+    return dot || (digit && hyphen);
 }
 
 int context_key(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, uint32_t kinds, uint32_t *next)
@@ -329,7 +344,7 @@ int context_key(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, uint32_t kinds
         rc = secret_value(c, v, &taken);
     else if (keys & WORD_KEY_USER)
         rc = user_value(c, v.s, v.e, &taken);
-    else if (keys & WORD_KEY_HOST)
+    else if (keys & WORD_KEY_HOST || (kinds & WORD_KEY_LOOSE && looks_like_host(p, v.s, v.e)))
         rc = host_value(c, v.s, v.e, &taken);
     if (taken)
         *next = keys & WORD_KEY_SECRET && c->n_spans ? c->spans[c->n_spans - 1].end : v.e;
@@ -369,13 +384,13 @@ static int after_user(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, uint32_t
             end--;
         if (end == at || word_kinds_of(c->p->words, p + at, end - at) & WORD_STOP)
             return 0;
-        bool known = p[end] == '(' || p[end] == '\n' || end == c->n;
-        n = s && p[s - 1] == ' ' ? word_before(p, s, &start) : 0;
+        bool known = p[end] == '(' || p[end] == '\n' || end == c->end;
+        n = p[s - 1] == ' ' ? word_before(p, s, &start) : 0;
         for (size_t i = 0; i < sizeof before / sizeof before[0] && n && !known; i++)
             known = strlen(before[i]) == n && !strncasecmp(before[i], p + start, n);
         uint32_t after = blank_word(p, end, &after_end);
-        known = known || (p[end] == ' ' && after_end > after &&
-                          word_kinds_of(c->p->words, p + after, after_end - after) & WORD_STOP);
+        known = known || (p[end] == ' ' && after_end > after && p[s - 1] != '-' &&
+                          word_kinds_of(c->p->words, p + after, after_end - after) & WORD_VERB);
         if (!known)
             return 0;
     }
@@ -390,14 +405,14 @@ int context_prose(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, uint32_t kin
     const char *p = c->text;
     uint32_t at = e + 1, end;
     bool taken = false;
-    if (kinds & WORD_FOLDER && (p[e] == '\\' || (p[e] == '/' && s && p[s - 1] == '/'))) {
+    if (kinds & WORD_FOLDER && (p[e] == '\\' || (p[e] == '/' && p[s - 1] == '/'))) {
         while (p[at] == '\\')
             at++;
         if (p[e] == '/' && p[s] == 'u') /* /users of a web service */
             return 0;
         for (end = at; ch_is(p[end], CH_USER);)
             end++;
-    } else if ((p[s] | 0x20) == 'u' && e - s == 4 && p[e] == '/' && s && p[s - 1] == ':') {
+    } else if ((p[s] | 0x20) == 'u' && e - s == 4 && p[e] == '/' && p[s - 1] == ':') {
         for (end = at; ch_is(p[end], CH_USER) || p[end] == '@';) /* arn:aws:iam::1:user/NAME */
             end++;
     } else if (p[e] != ' ' || !(kinds & WORD_PROSE)) {
@@ -427,7 +442,7 @@ int context_prose(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, uint32_t kin
 /* Start of the name that ends at e, not before what is already a span. */
 static uint32_t name_start(const struct sec_pseudo_ctx *c, uint32_t e)
 {
-    uint32_t least = c->n_spans ? c->spans[c->n_spans - 1].end : 0, s = e;
+    uint32_t least = c->n_spans ? c->spans[c->n_spans - 1].end : PAD, s = e;
     while (s > least && ch_is(c->text[s - 1], CH_USER))
         s--;
     return s;
@@ -441,12 +456,12 @@ static int domain_user(struct sec_pseudo_ctx *c, uint32_t e, uint32_t *next)
     bool taken;
     if (e - s < 2 || e - s > 15 || (c->json && p[e + 1] != '\\') || starts(p + s, "HK"))
         return 0;
-    if (c->json && s && p[s - 1] == '\\' && strchr("tnr", p[s]))
+    if (c->json && p[s - 1] == '\\' && strchr("tnr", p[s]))
         s++;
     for (uint32_t i = s; i < e; i++)
         if (!(p[i] >= 'A' && p[i] <= 'Z') && !ch_is(p[i], CH_DIGIT) && p[i] != '-')
             return 0;
-    bool first = !s || strchr(" \"'=(>[,;\t\n", p[s - 1]) ||
+    bool first = strchr(" \"'=(>[,;\t\n", p[s - 1]) ||
                  (c->json && s >= 2 && p[s - 2] == '\\' && strchr("tnr", p[s - 1]));
     while (ch_is(p[end], CH_USER))
         end++;
@@ -468,11 +483,11 @@ static int unc_host(struct sec_pseudo_ctx *c, uint32_t s, uint32_t *next)
     const char *p = c->text;
     uint32_t back = s, end = s;
     bool taken;
-    while (back && p[back - 1] == '\\')
+    while (p[back - 1] == '\\')
         back--;
     while (ch_is(p[end], CH_HOST))
         end++;
-    if (s - back != (c->json ? 4 : 2) || p[end] != '\\' || ch_is(p[back - (back > 0)], CH_WORD))
+    if (s - back != (c->json ? 4 : 2) || p[end] != '\\' || ch_is(p[back - 1], CH_WORD))
         return 0;
     int rc = host_value(c, s, end, &taken);
     if (taken)
@@ -499,6 +514,28 @@ static int distinguished(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, uint3
     return rc;
 }
 
+/* WS-0042$: with a digit or a hyphen, for a share ends likewise (ADMIN$). */
+static int machine_account(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, uint32_t *next)
+{
+    const char *p = c->text;
+    bool sure = false, taken;
+    for (s = name_start(c, e); s < e && !ch_is(p[s], CH_WORD);)
+        s++;
+    if (c->json && p[s - 1] == '\\' && strchr("tnr", p[s]))
+        s++;
+    for (uint32_t i = s; i < e; i++) {
+        sure |= ch_is(p[i], CH_DIGIT) || p[i] == '-';
+        if (!ch_is(p[i], CH_HOST) || p[i] == '.' || (p[i] >= 'a' && p[i] <= 'z'))
+            return 0;
+    }
+    if (!sure || e - s < 3 || e - s > 15 || ch_is(p[e + 1], CH_WORD))
+        return 0;
+    int rc = host_value(c, s, e, &taken);
+    if (taken)
+        *next = e;
+    return rc;
+}
+
 /* A user's name as the daemons write it: "NAME : TTY=" (sudo), "- NAME [03/Mar/..." (web servers),
  * "NAME HIER_DIRECT/" (squid), "(NAME) CMD" (cron), "NAME/1.2.3.4:1194" (openvpn). */
 static bool user_shape(const struct sec_pseudo_ctx *c, uint32_t s, uint32_t e)
@@ -517,6 +554,8 @@ static bool user_shape(const struct sec_pseudo_ctx *c, uint32_t s, uint32_t e)
         return p[e + 1] == 'H' && starts(p + e + 1, "HIER_");
     case ')':
         return p[s - 1] == '(' && starts(p + e, ") CMD");
+    case ']':
+        return starts(p + e, "] Peer Connection") && p[name_start(c, e) - 1] == '[';
     case '/':
         n = (uint32_t)ipv4_at(p + e + 1, &address);
         return n && p[e + 1 + n] == ':' && ch_is(p[e + 2 + n], CH_DIGIT) &&
@@ -543,7 +582,7 @@ int context_shape(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, uint32_t *ne
                    ? distinguished(c, s, e, next)
                    : 0;
     case ':': /* a node's account in Kubernetes */
-        if (e - s == 4 && s >= 7 && starts(p + s - 7, "system:node:") && e + 1 < c->n) {
+        if (e - s == 4 && starts(p + s - 7, "system:node:")) {
             uint32_t end = e + 1;
             while (ch_is(p[end], CH_HOST))
                 end++;
@@ -552,8 +591,11 @@ int context_shape(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, uint32_t *ne
                 *next = end;
         }
         return rc;
+    case '$':
+        return machine_account(c, s, e, next);
     case ' ':
     case ')':
+    case ']':
     case '/':
         if (user_shape(c, s, e)) {
             rc = user_value(c, name_start(c, e), e, &taken);
@@ -585,10 +627,10 @@ static uint32_t form(const char *p, const char *f)
 int context_header(struct sec_pseudo_ctx *c)
 {
     const char *p = c->text;
-    uint32_t at = 0, n, end;
+    uint32_t at = PAD, n, end;
     bool taken, version = false;
-    if (p[0] == '<') {
-        for (at = 1; ch_is(p[at], CH_DIGIT) && at < 4;)
+    if (p[at] == '<') {
+        for (at++; ch_is(p[at], CH_DIGIT) && at < PAD + 4;)
             at++;
         if (p[at++] != '>')
             return 0;

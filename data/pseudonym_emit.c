@@ -3,7 +3,7 @@
 #include "data/pseudonym_internal.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
+#include <strings.h>
 
 /* Dotted quad without printf. */
 static int put_ipv4(struct sec_buf *out, uint32_t v)
@@ -119,7 +119,10 @@ static int emit_host(struct sec_pseudo_ctx *c, const char *p, size_t n, struct s
     for (size_t at = 0; at < n && !rc;) {
         const char *dot = memchr(p + at, '.', n - at);
         size_t label = dot ? (size_t)(dot - p) - at : n - at;
-        rc = emit_token(c, MAP_HOST, p + at, label, out);
+        if (label == 3 && !strncasecmp(p + at, "www", 3)) /* says nothing about whose it is */
+            rc = sec_buf_add(out, p + at, label);
+        else
+            rc = emit_token(c, MAP_HOST, p + at, label, out);
         at += label;
         if (dot && !rc) {
             rc = sec_buf_addc(out, '.');
@@ -176,8 +179,8 @@ static int emit_span(struct sec_pseudo_ctx *c, const struct span *s, struct sec_
 int emit_record(struct sec_pseudo_ctx *c, const struct span *spans, size_t n, struct sec_buf *out)
 {
     int rc;
-    uint32_t done = 0;
-    SEC_TRY(sec_buf_reserve(out, c->n + 16 * n + 1));
+    uint32_t done = PAD;
+    SEC_TRY(sec_buf_reserve(out, c->end + 16 * n));
     for (size_t i = 0; i < n; i++) {
         SEC_TRY(sec_buf_add(out, c->text + done, spans[i].start - done));
         SEC_TRY(emit_span(c, &spans[i], out));
@@ -185,7 +188,7 @@ int emit_record(struct sec_pseudo_ctx *c, const struct span *spans, size_t n, st
         if (spans[i].class < SEC_N_PSEUDO)
             c->counts[spans[i].class]++;
     }
-    SEC_TRY(sec_buf_add(out, c->text + done, c->n - done));
+    SEC_TRY(sec_buf_add(out, c->text + done, c->end - done));
 fail:
     return rc;
 }

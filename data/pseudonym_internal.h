@@ -22,13 +22,16 @@ enum {
     WORD_STOP = 1 << 4,       /* follows "user", "for" or "by" in prose without being a name */
     WORD_TLD = 1 << 5,        /* ends a host's name */
     WORD_TLD_WEAK = 1 << 6, /* likewise, but also a file's ending or a word: more evidence wanted */
-    WORD_VENDOR = 1 << 7,   /* NAME of a well-known public service NAME.com: kept */
-    WORD_VERSION = 1 << 8,  /* what follows looks like an address but is a version */
+    WORD_VENDOR = 1 << 7,   /* NAME of a well-known public service NAME.com: kept whole */
+    WORD_VERSION = 1 << 8,  /* a product: after it and a slash stands a version, no address */
     WORD_PROSE = 1 << 9,    /* "user", "for", "by": a name may follow after a blank */
     WORD_FOLDER = 1 << 10,  /* of homes: Users, home */
     WORD_LAST = 1 << 11,    /* last word of a key of two: Account Name */
     WORD_PACKAGE = 1 << 12, /* starts names of packages, not of hosts: org.apache */
-    WORD_SERVICE = 1 << 13  /* label kept below a vendor's domain: s3 */
+    WORD_TENANT = 1 << 13,  /* as VENDOR, but labels below it may name its customers */
+    WORD_SERVICE = 1 << 14, /* label kept below a TENANT's domain: s3 */
+    WORD_KEY_LOOSE = 1 << 15, /* its value is a host's name if it looks like one */
+    WORD_VERB = 1 << 16       /* after "user NAME" */
 };
 
 /* Case-folded hash of a word; text has 16 readable bytes after its end. */
@@ -127,11 +130,11 @@ struct sec_pseudo_ctx {
     struct token_slot *slots;
     uint64_t counts[SEC_N_PSEUDO];
 
-    /* The record: text[0..n) of a copy with PAD zero bytes around it. */
-    char *copy;
-    size_t copy_cap;
-    const char *text;
-    uint32_t n;
+    /* The record: text[PAD..end) of a copy with PAD zero bytes before and after it, so that looking
+     * at a neighbour needs no check. */
+    char *text;
+    size_t text_cap;
+    uint32_t end;
     bool json;          /* backslashes are escapes */
     uint32_t run_end;   /* host-like run already looked at */
     uint32_t next_mail; /* start of the next e-mail address, UINT32_MAX = none */
@@ -147,6 +150,8 @@ struct sec_pseudo_ctx {
     struct name names[MAX_NAMES];
     int n_names;
     uint64_t name_bloom;
+    const struct span *result; /* of the last record, in order and apart */
+    size_t n_results;
 };
 
 /* Notes a span and, when it is a name, what to look for in the rest of the record. */

@@ -122,24 +122,28 @@ static int match_all(struct sec_pseudo_ctx *c, const struct pattern *p)
 {
     struct pattern_ctx *x = c->patterns;
     const PCRE2_SIZE *v = pcre2_get_ovector_pointer(x->data);
-    for (size_t at = 0; at <= c->n;) {
-        int got = pcre2_match(p->code, (PCRE2_SPTR)c->text, c->n, at, 0, x->data, x->limits);
+    const char *text = c->text + PAD;
+    size_t n = c->end - PAD;
+    for (size_t at = 0; at <= n;) {
+        int got = pcre2_match(p->code, (PCRE2_SPTR)text, n, at, 0, x->data, x->limits);
         if (got == PCRE2_ERROR_NOMATCH)
             return 0;
         if (got < 0)
-            return sec_fail(SEC_ECONFIG,
-                            "%s: line %zu: this pattern needs more than %d steps on a record of %u "
-                            "bytes; write it with fewer ways to match",
-                            c->p->patterns->path, p->line, MATCH_LIMIT, c->n);
+            return sec_fail(
+                SEC_ECONFIG,
+                "%s: line %zu: this pattern needs more than %d steps on a record of %zu "
+                "bytes; write it with fewer ways to match",
+                c->p->patterns->path, p->line, MATCH_LIMIT, n);
         bool group = got != 1 && v[2] != PCRE2_UNSET && v[3] > v[2];
         size_t start = v[group ? 2 : 0], end = v[group ? 3 : 1];
         if (end > start) {
-            int rc = span_add(c, (uint32_t)start, (uint32_t)end, HOW_PATTERN, SEC_PSEUDO_PATTERN);
+            int rc = span_add(c, (uint32_t)start + PAD, (uint32_t)end + PAD, HOW_PATTERN,
+                              SEC_PSEUDO_PATTERN);
             if (rc)
                 return rc;
         }
         at = v[1] > at ? v[1] : at + 1;
-        while (at < c->n && ((uint8_t)c->text[at] & 0xC0) == 0x80)
+        while (at < n && ((uint8_t)text[at] & 0xC0) == 0x80)
             at++; /* an offset inside a character is an error */
     }
     return 0;

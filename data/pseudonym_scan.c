@@ -34,22 +34,20 @@ size_t ipv4_at(const char *p, uint32_t *address)
 static bool after_version(const struct sec_pseudo_ctx *c, uint32_t s)
 {
     uint32_t e = s;
-    while (e && s - e < 5 && !ch_is(c->text[e - 1], CH_WORD))
+    while (s - e < 5 && !ch_is(c->text[e - 1], CH_WORD))
         e--;
     uint32_t at = e;
-    while (at && e - at < 32 && ch_is(c->text[at - 1], CH_WORD))
+    while (e - at < 32 && ch_is(c->text[at - 1], CH_WORD))
         at--;
     if (e == s || e == at)
         return false;
-    if (word_kinds_of(c->p->words, c->text + at, e - at) & WORD_VERSION)
+    if (c->text[s - 1] == '/' && word_kinds_of(c->p->words, c->text + at, e - at) & WORD_VERSION)
         return true;
-    static const char ending[] = "version";
-    if (e - at < 7)
-        return false;
-    for (int i = 0; i < 7; i++)
-        if (ch_lower(c->text[e - 7 + (uint32_t)i]) != ending[i])
-            return false;
-    return true;
+    static const char *const words[] = {"ver", "release", "build", "revision", "rev"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strlen(words[i]) == e - at && !strncasecmp(c->text + at, words[i], e - at))
+            return true;
+    return e - at >= 7 && !strncasecmp(c->text + e - 7, "version", 7);
 }
 
 static int take_ipv4(struct sec_pseudo_ctx *c, uint32_t s, uint32_t *next)
@@ -291,8 +289,11 @@ int host_add(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, bool evidence, bo
     uint32_t end = suffix == e ? e : suffix - 1, vendor = end;
     while (vendor > s && p[vendor - 1] != '.')
         vendor--;
-    if (suffix < e && word_kinds_of(c->p->words, p + vendor, end - vendor) & WORD_VENDOR)
-        return below_vendor(c, s, vendor ? vendor - (vendor > s) : s, taken);
+    uint32_t kinds = suffix < e ? word_kinds_of(c->p->words, p + vendor, end - vendor) : 0;
+    if (kinds & WORD_VENDOR)
+        return 0;
+    if (kinds & WORD_TENANT)
+        return below_vendor(c, s, vendor > s ? vendor - 1 : s, taken);
     bool digit = false;
     for (uint32_t i = s; i < first; i++)
         digit |= ch_is(p[i], CH_DIGIT) || p[i] == '-';
@@ -346,8 +347,8 @@ static void find_mail(struct sec_pseudo_ctx *c, uint32_t from)
 {
     const char *p = c->text;
     c->next_mail = UINT32_MAX;
-    for (uint32_t at = from; at < c->n; at++) {
-        const char *found = memchr(p + at, '@', c->n - at);
+    for (uint32_t at = from; at < c->end; at++) {
+        const char *found = memchr(p + at, '@', c->end - at);
         if (!found)
             return;
         at = (uint32_t)(found - p);
@@ -428,12 +429,12 @@ static int take_pem(struct sec_pseudo_ctx *c, uint32_t s, uint32_t *next)
 {
     static const char key[] = "PRIVATE KEY-----", end[] = "-----END";
     const char *p = c->text;
-    const char *at = memmem(p + s, c->n - s < 48 ? c->n - s : 48, key, sizeof key - 1);
+    const char *at = memmem(p + s, c->end - s < 48 ? c->end - s : 48, key, sizeof key - 1);
     if (!at)
         return 0;
     uint32_t start = (uint32_t)(at - p) + (uint32_t)sizeof key - 1;
-    const char *stop = memmem(p + start, c->n - start, end, sizeof end - 1);
-    uint32_t e = stop ? (uint32_t)(stop - p) : c->n;
+    const char *stop = memmem(p + start, c->end - start, end, sizeof end - 1);
+    uint32_t e = stop ? (uint32_t)(stop - p) : c->end;
     if (e <= start)
         return 0;
     *next = e;
@@ -512,7 +513,7 @@ static int take_host(struct sec_pseudo_ctx *c, uint32_t s, uint32_t *next)
 static uint32_t after_escape(const struct sec_pseudo_ctx *c, uint32_t s, uint32_t e)
 {
     uint32_t back = s;
-    while (back && c->text[back - 1] == '\\')
+    while (c->text[back - 1] == '\\')
         back--;
     if ((s - back) % 2 == 0)
         return s;
@@ -545,16 +546,16 @@ int pseudo_scan(struct sec_pseudo_ctx *c)
 {
     const char *p = c->text;
     int rc;
-    uint32_t s = 0;
+    uint32_t s = PAD;
     while (p[s] == ' ')
         s++;
     c->json = p[s] == '{' || p[s] == '[';
     c->run_end = 0;
-    find_mail(c, 0);
+    find_mail(c, PAD);
     SEC_TRY(context_header(c));
     size_t header = 0, headers = c->n_spans;
-    s = 0;
-    while (s < c->n) {
+    s = PAD;
+    while (s < c->end) {
         if (header < headers && s >= c->spans[header].start) {
             s = c->spans[header++].end;
             continue;
@@ -569,7 +570,7 @@ int pseudo_scan(struct sec_pseudo_ctx *c)
         uint32_t e = s + 1, next = 0;
         while (ch_is(p[e], CH_WORD))
             e++;
-        if (c->json && s && p[s - 1] == '\\')
+        if (c->json && p[s - 1] == '\\')
             s = after_escape(c, s, e);
         if (s == e)
             continue;
@@ -580,7 +581,8 @@ int pseudo_scan(struct sec_pseudo_ctx *c)
         if (!next && !kinds && e - s > 5)
             kinds = suffix_kinds(p, e);
         if (!next && kinds &&
-            (kinds & (WORD_KEY_USER | WORD_KEY_HOST | WORD_KEY_SECRET | WORD_LAST)))
+            (kinds &
+             (WORD_KEY_USER | WORD_KEY_HOST | WORD_KEY_SECRET | WORD_LAST | WORD_KEY_LOOSE)))
             SEC_TRY(context_key(c, s, e, kinds, &next));
         if (!next && kinds & (WORD_PROSE | WORD_FOLDER))
             SEC_TRY(context_prose(c, s, e, kinds, &next));

@@ -45,7 +45,8 @@ static const struct {
      "remote_host fqdn logsource subjectdomainname targetdomainname accountdomain userdomain "
      "user_domain domainname logondomain ntdomain dnshostname sourceworkstation "
      "clientworkstation targetservername destinationhost syslog_hostname _hostname nbdomain "
-     "targetoutbounddomainname realm netbiosname dhcp_hostname devicename"},
+     "targetoutbounddomainname realm netbiosname dhcp_hostname devicename bucketname bucket"},
+    {WORD_KEY_LOOSE, "displayname query queryname server destination target peer relay sni origin"},
     {WORD_KEY_SECRET,
      "password passwd pwd passphrase secret token api_key apikey api_token apitoken client_secret "
      "clientsecret private_key privatekey secret_key secretkey aws_secret_access_key "
@@ -68,7 +69,7 @@ static const struct {
      "localhost6 wpad kernel wheel sudo adm tty disk staff nt builtin workgroup mshome "
      "authority iusr iis_iusrs networkservice localservice localsystem trustedinstaller dwm-1 "
      "dwm-2 dwm-3 umfd-0 umfd-1 umfd-2 umfd-3 ip6-localhost broadcasthost azuread "
-     "microsoftaccount not_available redacted all any host hostname"},
+     "microsoftaccount not_available redacted all any host hostname arn"},
     {WORD_STOP,
      "is was were are be been being has have had not from on to in into out with and or the a an "
      "by for of at as if it its this that these those name names account accounts id ids agent "
@@ -105,22 +106,26 @@ static const struct {
      "io me cc ai tv ws app dev it pl st la ms co pro my lt lv ee sk si hr ir pk ae sa eg ng ke li "
      "lu gg im news live name info id in is to so"},
     {WORD_VENDOR,
-     "microsoft windows windowsupdate microsoftonline office office365 msftncsi msftconnecttest "
-     "live outlook skype sharepoint azure azure-automation azurewebsites visualstudio msedge bing "
-     "amazonaws amazon aws cloudfront google googleapis gstatic youtube apple icloud mozilla "
-     "firefox ubuntu debian redhat centos fedoraproject docker k8s kubernetes github "
-     "githubusercontent gitlab npmjs pypi pythonhosted openssh libssh w3 xmlsoap oasis-open "
-     "cloudflare digicert verisign symantec letsencrypt spamhaus adobe oracle vmware cisco "
-     "paloaltonetworks fortinet okta zabbix elastic splunk apache nginx schema ietf iana "
-     "root-servers gtld-servers in-addr ip6"},
-    {WORD_VERSION,
-     "version ver release build revision rev v chrome chromium crios headlesschrome edg edge edga "
-     "edgios firefox fxios safari opr opera applewebkit webkit msie trident mobile android "
-     "yabrowser "
-     "vivaldi brave samsungbrowser electron java python curl wget okhttp boto3 botocore nginx "
-     "apache openssl openssh php dalvik teams outlook skype slack zoom code node npm firmware "
-     "fileversion productversion appversion osversion clientversion agentversion engineversion "
-     "av_version sdk kernel driver package snmpv2 oid smi dotnet clr net runtime powershell"},
+     "microsoft windowsupdate microsoftonline office office365 msftncsi msftconnecttest live "
+     "msedge "
+     "bing amazon aws google gstatic youtube apple icloud mozilla firefox ubuntu debian redhat "
+     "centos fedoraproject docker k8s kubernetes githubusercontent npmjs pypi pythonhosted openssh "
+     "libssh w3 xmlsoap oasis-open cloudflare digicert verisign symantec letsencrypt spamhaus "
+     "adobe schema ietf iana root-servers gtld-servers in-addr ip6"},
+    {WORD_TENANT,
+     "amazonaws cloudfront azure windows azurewebsites sharepoint outlook skype visualstudio "
+     "googleapis github gitlab okta elastic splunk oracle vmware cisco fortinet paloaltonetworks "
+     "atlassian slack zendesk zoom"},
+    {WORD_VERSION, /* before a slash */
+     "chrome chromium crios headlesschrome edg edge edga edgios firefox fxios safari opr opera "
+     "applewebkit webkit trident mobile android yabrowser vivaldi brave samsungbrowser electron "
+     "java python curl wget okhttp boto3 botocore nginx apache openssl openssh php dalvik teams "
+     "outlook skype slack zoom code node npm"},
+    {WORD_VERB,
+     "from at on via logged logs login logon logoff logout authentication authenticated has had is "
+     "was failed not does did executed connected disconnected denied allowed rejected accepted "
+     "created deleted changed modified locked unlocked disabled enabled added removed tried "
+     "attempted requested successfully signed started stopped ran accessed uploaded downloaded"},
     {WORD_PROSE, "user users for by"},
     {WORD_FOLDER, "users home"},
     {WORD_LAST, "name domain account workstation user-name"},
@@ -134,7 +139,8 @@ static const struct {
      "file queue table authorization rbac networking storage coordination audit events batch "
      "policy discovery node certificates admissionregistration apiextensions metrics snapshot "
      "docs download downloads update updates ctldl registry portal raw gist codeload cdn static "
-     "fonts maps accounts mail drive play clients1 clients2 clients3 clients4 safebrowsing"},
+     "fonts maps accounts mail drive play clients1 clients2 clients3 clients4 safebrowsing outlook "
+     "autodiscover smtp imap zen dc pool time"},
 };
 
 enum { SLOTS = 1 << 13 };
