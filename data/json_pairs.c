@@ -36,7 +36,7 @@ struct pairs {
     struct member *member, few[MEMBERS];
     uint32_t *slot, few_slots[2 * MEMBERS]; /* number of a member + 1, 0 if free */
     uint32_t n, cap;
-    struct sec_jsonscan scan;
+    struct sec_jsonscan *scan;
 };
 
 static inline int put(struct sec_buf *out, const void *p, size_t n)
@@ -51,9 +51,41 @@ static inline int put(struct sec_buf *out, const void *p, size_t n)
     return 0;
 }
 
+enum { ODD = 1, ESCAPES = 2 };
+
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
+
+static inline unsigned any_byte(bytes16 v)
+{
+    uint64_t half[2];
+    memcpy(half, &v, sizeof half);
+    return (half[0] | half[1]) != 0;
+}
+
+/* ODD: p[0..n) holds what makes quotes necessary; ESCAPES: it holds backslashes. Bytes up to
+ * p[room) can be read. */
+static inline unsigned look(const uint8_t *p, size_t n, size_t room)
+{
+    const bytes16 lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    bytes16 odd = {0}, escapes = {0}, v;
+    for (size_t i = 0; i < n; i += 16) {
+        size_t left = n - i;
+        if (room - i >= 16) {
+            memcpy(&v, p + i, 16);
+            v &= (bytes16)(lane < (uint8_t)(left < 16 ? left : 16));
+        } else {
+            v = (bytes16){0};
+            memcpy(&v, p + i, left);
+        }
+        odd |= (bytes16)((v == ' ') | (v == '\t') | (v == '=') | (v == '"'));
+        escapes |= (bytes16)(v == '\\');
+    }
+    return any_byte(odd) * ODD | any_byte(escapes) * ESCAPES;
+}
+
 static bool has_escapes(const struct pairs *x, uint32_t at, uint32_t n)
 {
-    return x->scan.escapes && memchr(x->line + at, '\\', n);
+    return x->scan->escapes && memchr(x->line + at, '\\', n);
 }
 
 static int put_string(const struct pairs *x, struct sec_buf *out, uint32_t at, uint32_t n,
@@ -63,19 +95,49 @@ static int put_string(const struct pairs *x, struct sec_buf *out, uint32_t at, u
                                  : put(out, x->line + at, n);
 }
 
-/* hash of the key as a name; equal names have equal ones */
+static int put_decimal(struct sec_buf *out, uint32_t v)
+{
+    char digit[12];
+    unsigned at = sizeof digit;
+    do
+        digit[--at] = (char)('0' + v % 10);
+    while (v /= 10);
+    return put(out, digit + at, sizeof digit - at);
+}
+
+/* Short names, the most of them, without a call. */
+static inline uint64_t hash_name(const uint8_t *p, size_t n, uint32_t object)
+{
+    uint64_t a = 0, b = 0;
+    if (n > 16)
+        return sec_hash64(p, n, object);
+    if (n >= 8) {
+        memcpy(&a, p, 8);
+        memcpy(&b, p + n - 8, 8);
+    } else if (n >= 4) {
+        memcpy(&a, p, 4);
+        memcpy(&b, p + n - 4, 4);
+    } else if (n) {
+        a = (uint64_t)p[0] | (uint64_t)p[n / 2] << 8 | (uint64_t)p[n - 1] << 16;
+    }
+    a = (a ^ (uint64_t)object << 40 ^ n) * 0x9E3779B97F4A7C15ull;
+    a = (a ^ a >> 29 ^ b) * 0xBF58476D1CE4E5B9ull;
+    return a ^ a >> 32;
+}
+
+/* Equal names in one object have equal hashes. */
 static int hash_key(const struct pairs *x, uint32_t at, uint32_t n, uint32_t object, uint64_t *hash)
 {
-    struct sec_buf name = {0};
-    int rc = 0;
+    const uint8_t *p = x->line + at;
     if (has_escapes(x, at, n)) {
-        rc = sec_json_unescape(&name, x->line + at, n, false);
-        *hash = rc ? 0 : sec_hash64(name.data, name.len, object);
+        struct sec_buf name = {0};
+        int rc = sec_json_unescape(&name, p, n, false);
+        *hash = rc ? 0 : hash_name((const uint8_t *)name.data, name.len, object);
         sec_buf_free(&name);
-    } else {
-        *hash = sec_hash64(x->line + at, n, object);
+        return rc;
     }
-    return rc;
+    *hash = hash_name(p, n, object);
+    return 0;
 }
 
 static int same_key(const struct pairs *x, const struct member *a, const struct member *b,
@@ -162,7 +224,7 @@ static int put_name(struct pairs *x)
         const struct frame *f = &x->frame[d];
         if (d > 1)
             SEC_TRY(put(out, ".", 1));
-        rc = f->array ? sec_buf_printf(out, "%u", f->element - 1)
+        rc = f->array ? put_decimal(out, f->element - 1)
                       : put_string(x, out, f->key, f->key_len, true);
     }
     if (!rc && x->depth)
@@ -171,26 +233,22 @@ fail:
     return rc;
 }
 
-/* The value out[from..) in quotes, if it must be. */
+/* The value out[from..) in quotes. */
 static int quote_value(struct sec_buf *out, size_t from)
 {
-    static const uint8_t odd[256] = {[' '] = 1, ['\t'] = 1, ['='] = 1, ['"'] = 1};
     size_t n = out->len - from, more = 2;
-    uint8_t *v = (uint8_t *)out->data + from, any = n == 0;
+    const uint8_t *raw = (uint8_t *)out->data + from;
     for (size_t i = 0; i < n; i++)
-        any |= odd[v[i]];
-    if (!any)
-        return 0;
-    for (size_t i = 0; i < n; i++)
-        more += v[i] == '"' || v[i] == '\\';
+        more += (raw[i] == '"') | (raw[i] == '\\');
     int rc = sec_buf_reserve(out, more);
     if (rc)
         return rc;
-    v = (uint8_t *)out->data + from;
+    uint8_t *v = (uint8_t *)out->data + from, *to = v + n + more;
     out->len += more;
-    uint8_t *to = v + n + more;
     *--to = '"';
-    for (size_t i = n; i-- > 0;) {
+    if (more == 2)
+        memmove(v + 1, v, n);
+    for (size_t i = more == 2 ? 0 : n; i-- > 0;) {
         *--to = v[i];
         if (v[i] == '"' || v[i] == '\\')
             *--to = '\\';
@@ -199,17 +257,27 @@ static int quote_value(struct sec_buf *out, size_t from)
     return 0;
 }
 
-/* The pair of the scalar or empty container at `at`, which ends before next. */
+static int put_value(struct pairs *x, const uint8_t *p, size_t n)
+{
+    struct sec_buf *out = x->out;
+    size_t from = out->len;
+    unsigned seen = look(p, n, (size_t)(x->line + x->scan->n - p));
+    int rc = seen & ESCAPES ? sec_json_unescape(out, p, n, true) : put(out, p, n);
+    if (rc || !x->depth)
+        return rc;
+    if (seen & ESCAPES)
+        seen = look((uint8_t *)out->data + from, out->len - from, out->cap - from);
+    return seen & ODD || out->len == from ? quote_value(out, from) : 0;
+}
+
+/* The pair of the scalar at `at`, which ends before next. */
 static int put_pair(struct pairs *x, uint32_t at, uint32_t next)
 {
     int rc = put_name(x);
-    size_t from = x->out->len;
     if (rc)
         return rc;
-    if (x->line[at] == '"') {
-        rc = put_string(x, x->out, at + 1, sec_json_string_end(x->line, next) - at - 1, true);
-        return rc || !x->depth ? rc : quote_value(x->out, from);
-    }
+    if (x->line[at] == '"')
+        return put_value(x, x->line + at + 1, sec_json_string_end(x->line, next) - at - 1);
     while (x->line[next - 1] <= ' ')
         next--;
     return put(x->out, x->line + at, next - at);
@@ -223,10 +291,10 @@ static int next_member(struct pairs *x, uint32_t *at)
         f->element++;
         return 0;
     }
-    uint32_t colon = sec_jsonscan_next(&x->scan);
+    uint32_t colon = sec_jsonscan_next(x->scan);
     f->key = *at + 1;
     f->key_len = sec_json_string_end(x->line, colon) - f->key;
-    *at = sec_jsonscan_next(&x->scan);
+    *at = sec_jsonscan_next(x->scan);
     return enter(x, f);
 }
 
@@ -239,7 +307,7 @@ static inline void end_member(struct pairs *x)
 
 static int write_pairs(struct pairs *x)
 {
-    struct sec_jsonscan *s = &x->scan;
+    struct sec_jsonscan *s = x->scan;
     uint32_t at = sec_jsonscan_next(s), next;
     int rc = 0;
     for (;;) {
@@ -287,11 +355,12 @@ static void squeeze(struct sec_buf *out, size_t start)
     out->len = (size_t)(to - out->data);
 }
 
-int sec_json_pairs(sec_jsonscan_more *more, const uint8_t *line, uint32_t n, struct sec_buf *out)
+int sec_json_pairs(struct sec_jsonscan *s, struct sec_buf *out)
 {
     struct pairs x;
     int rc;
-    x.line = line;
+    x.line = s->line;
+    x.scan = s;
     x.out = out;
     x.start = out->len;
     x.removed = false;
@@ -301,8 +370,8 @@ int sec_json_pairs(sec_jsonscan_more *more, const uint8_t *line, uint32_t n, str
     x.slot = x.few_slots;
     x.cap = MEMBERS;
     memset(x.few_slots, 0, sizeof x.few_slots);
-    sec_jsonscan_start(&x.scan, more, (const char *)line, n);
-    SEC_TRY(sec_buf_reserve(out, n));
+    sec_jsonscan_again(s);
+    SEC_TRY(sec_buf_reserve(out, s->n));
     SEC_TRY(write_pairs(&x));
     if (x.removed)
         squeeze(out, x.start);

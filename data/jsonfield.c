@@ -196,7 +196,7 @@ static inline uint32_t read_key(struct walk *w, uint32_t at)
     uint32_t colon = sec_jsonscan_next(&w->scan);
     if (byte_at(w, colon) != ':')
         return w->n;
-    if (w->through[w->depth]) {
+    if (w->through[w->depth] && !w->scan.bad) { /* its escapes can be trusted */
         uint32_t end = sec_json_string_end(w->line, colon);
         match(w, w->line + at + 1, end - at - 1);
     }
@@ -292,7 +292,7 @@ int sec_jsonfield_get(const struct sec_jsonfield *j, const char *line, size_t n,
         return SEC_JSON_MALFORMED;
     if (j->take == SEC_JSON_FIELD && !w.found)
         return SEC_JSON_ABSENT;
-    int rc = j->take == SEC_JSON_FIELD ? give(&w, out) : sec_json_pairs(j->more, w.line, w.n, out);
+    int rc = j->take == SEC_JSON_FIELD ? give(&w, out) : sec_json_pairs(&w.scan, out);
     return rc ? rc : SEC_JSON_OK;
 }
 

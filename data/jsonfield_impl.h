@@ -14,8 +14,8 @@ void sec_jsonfield_set_isa(struct sec_jsonfield *j, enum sec_isa isa);
  * one_line, \r\n, \n and \r give a space. */
 int sec_json_unescape(struct sec_buf *out, const uint8_t *raw, size_t n, bool one_line);
 
-/* Append a well-formed record as key=value pairs. */
-int sec_json_pairs(sec_jsonscan_more *more, const uint8_t *line, uint32_t n, struct sec_buf *out);
+/* Append a well-formed record as key=value pairs; s: its scan, finished. */
+int sec_json_pairs(struct sec_jsonscan *s, struct sec_buf *out);
 
 /* The place behind the inside of the string that opens at `open`; next is the place behind it. */
 static inline uint32_t sec_json_string_end(const uint8_t *line, uint32_t next)

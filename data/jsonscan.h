@@ -52,6 +52,15 @@ static inline void sec_jsonscan_start(struct sec_jsonscan *s, sec_jsonscan_more 
     s->escapes = false;
 }
 
+/* From the first place again, at the end of a scan. */
+static inline void sec_jsonscan_again(struct sec_jsonscan *s)
+{
+    if (s->n <= SEC_JSONSCAN_CHUNK)
+        s->i = 0;
+    else
+        sec_jsonscan_start(s, s->more, (const char *)s->line, s->n);
+}
+
 /* The next place, n at the end. */
 static inline uint32_t sec_jsonscan_next(struct sec_jsonscan *s)
 {
