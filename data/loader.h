@@ -18,11 +18,12 @@
  * others' batches are still the same, and so is the state. Every damaged window is reported by
  * sec_loader_damage() at the same step on every rank.
  *
- * Look-ahead: every rank decodes the whole stream, windows of 2.1 M tokens (SEC_ORDER_WINDOW), with
- * one in use and windows - 1 ahead. The reading of a window begins when the one `windows` places
- * before it is done with, so reads may hang for as long as
- *     (windows - 1) * 2.1 M tokens / (tokens/s of all ranks) - time to decode one window
- * and no rank waits. With 4 windows 0.5 s is covered up to 12 M tokens/s, with 32 up to 130 M.
+ * Look-ahead: every rank decodes the whole stream (200 M tokens/s a thread), in windows of 2.1 M
+ * tokens (SEC_ORDER_WINDOW), one in use and windows - 1 ahead. The reading of a window begins when
+ * the one `windows` places before it is done with, and an epoch's last window may be short, so
+ * reads may hang for as long as
+ *     (windows - 2) * 2.1 M tokens / (tokens/s of all ranks) - time to decode one window
+ * and no rank waits: 4 windows cover 0.5 s up to 8 M tokens/s, 32 cover it up to 120 M.
  * Memory: a window takes 4.5 MB and 24 bytes a sample; a ring place 16 bytes a token.
  *
  * Threads: one consumer. Failure: SEC_EDATA for a corrupt chunk unless on_error is substitute, and

@@ -51,7 +51,7 @@ const struct sec_key sec_train_schema[] = {
     {"data.ring", SEC_T_INT, AT(ring), "4", 2, 4096, NULL, "batches prepared ahead"},
     {"data.windows", SEC_T_INT, AT(windows), "4", 2, 1024, NULL,
      "windows of 2.1 M tokens decoded: the one in use and those ahead of it; 4 absorb reads that "
-     "hang for 0.5 s up to 12 M tokens/s over all ranks"},
+     "hang for 0.5 s up to 8 M tokens/s over all ranks"},
     {"data.threads", SEC_T_INT, AT(loader_threads), "1", 1, 256, NULL, "threads of the loader"},
     {"data.on_error", SEC_T_ENUM, AT(on_error), "abort", 0, 0, "abort|substitute",
      "a corrupt chunk: stop, or take the next good sample and record it"},
