@@ -53,13 +53,18 @@ static struct sec_minhash_functions functions;
 static void (*sign)(const struct sec_minhash_functions *, const uint32_t *, size_t, uint32_t *);
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void init(void)
+void sec_minhash_draw(uint64_t seed, struct sec_minhash_functions *out)
 {
     for (uint32_t i = 0; i < SEC_MINHASH_N; i++) {
-        uint64_t r = sec_rand64(FUNCTIONS_SEED, SEC_STREAM_SAMPLE, i, 0);
-        functions.a[i] = (uint32_t)r | 1;
-        functions.b[i] = (uint32_t)(r >> 32);
+        uint64_t r = sec_rand64(seed, SEC_STREAM_SAMPLE, i, 0);
+        out->a[i] = (uint32_t)r | 1;
+        out->b[i] = (uint32_t)(r >> 32);
     }
+}
+
+static void init(void)
+{
+    sec_minhash_draw(FUNCTIONS_SEED, &functions);
     enum sec_isa isa = sec_cpu_isa();
     sign = isa >= SEC_ISA_AVX512 ? sec_minhash_sign_avx512
            : isa >= SEC_ISA_AVX2 ? sec_minhash_sign_avx2
@@ -83,10 +88,17 @@ void sec_minhash_sign_portable(const struct sec_minhash_functions *f, const uint
         }
 }
 
+void sec_minhash_sign_with(const struct sec_minhash_functions *f, const uint32_t *shingles,
+                           size_t n, uint32_t signature[SEC_MINHASH_N])
+{
+    pthread_once(&once, init);
+    sign(f, shingles, n, signature);
+}
+
 void sec_minhash_sign(const uint32_t *shingles, size_t n, uint32_t signature[SEC_MINHASH_N])
 {
-    const struct sec_minhash_functions *f = sec_minhash_functions();
-    sign(f, shingles, n, signature);
+    pthread_once(&once, init);
+    sign(&functions, shingles, n, signature);
 }
 
 void sec_minhash_keys(const uint32_t signature[SEC_MINHASH_N], unsigned bands, unsigned rows,

@@ -10,8 +10,12 @@ struct sec_minhash_functions {
     _Alignas(64) uint32_t b[SEC_MINHASH_N];
 };
 
-/* The functions that every signature uses. */
+/* The functions that every signature uses; others of the same family, for statistics over many; and
+ * signing with them on the best instruction set. */
 const struct sec_minhash_functions *sec_minhash_functions(void);
+void sec_minhash_draw(uint64_t seed, struct sec_minhash_functions *out);
+void sec_minhash_sign_with(const struct sec_minhash_functions *f, const uint32_t *shingles,
+                           size_t n, uint32_t signature[SEC_MINHASH_N]);
 
 #define SEC_MINHASH_SIGN(isa)                                                                      \
     void sec_minhash_sign_##isa(const struct sec_minhash_functions *f, const uint32_t *shingles,   \
