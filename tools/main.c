@@ -22,6 +22,7 @@
     COMMAND("Corpus", corpus_stats)                                                                \
     COMMAND("Corpus", corpus_sample)                                                               \
     COMMAND("Corpus", corpus_tokenize)                                                             \
+    COMMAND("Corpus", corpus_export)                                                               \
     COMMAND("Corpus", pseudonymize)                                                                \
     COMMAND("Tokenizer", tokenizer_train)                                                          \
     COMMAND("Tokenizer", tokenizer_encode)                                                         \
