@@ -5,264 +5,6 @@
 
 #include <strings.h>
 
-enum { VALUE_MAX = 256, NAME_MAX_LEN = 64 };
-
-static bool starts(const char *p, const char *text)
-{
-    return !strncmp(p, text, strlen(text));
-}
-
-/* ---- values ---- */
-
-struct value {
-    uint32_t s, e;
-    char sep;     /* = : > or a blank (--key value) */
-    bool quoted;  /* the value is */
-    bool blank;   /* between separator and value */
-    bool key_end; /* the key was quoted */
-};
-
-/* End of a quoted value; 0 if it does not end within reach. */
-static uint32_t quoted_end(const char *p, uint32_t s, char quote, bool escaped)
-{
-    for (uint32_t i = s; i < s + VALUE_MAX && p[i]; i++) {
-        if (escaped && p[i] == '\\' && p[i + 1] == quote)
-            return i;
-        if (p[i] == '\\' && p[i + 1])
-            i++;
-        else if (p[i] == quote)
-            return escaped ? 0 : i;
-        else if (p[i] == '\n')
-            return 0;
-    }
-    return 0;
-}
-
-/* A name's end. A backslash belongs to DOMAIN\name; in JSON it comes twice. */
-static uint32_t name_end(const struct sec_pseudo_ctx *c, uint32_t s)
-{
-    const char *p = c->text;
-    uint32_t e = s;
-    for (;;) {
-        if (ch_is(p[e], CH_USER) || p[e] == '@' || p[e] == '+')
-            e++;
-        else if (p[e] == '\\' && p[e + 1] == '\\' && ch_is(p[e + 2], CH_USER) && e > s)
-            e += 2;
-        else if (p[e] == '\\' && !c->json && ch_is(p[e + 1], CH_USER) && e > s)
-            e++;
-        else
-            break;
-    }
-    while (e > s && (p[e - 1] == '.' || p[e - 1] == '@' || p[e - 1] == '+'))
-        e--;
-    return e;
-}
-
-static uint32_t secret_end(const struct sec_pseudo_ctx *c, uint32_t s)
-{
-    const char *p = c->text;
-    uint32_t e = s;
-    while (p[e] && !strchr(" \t\r\n,;\"'&<>)]}|", p[e]) &&
-           !(p[e] == '\\' && strchr("\"nrt", p[e + 1])))
-        e++;
-    return e;
-}
-
-/* The value after a key that ends at e: key=v, key="v", "key": "v", \"key\":\"v\", 'key'>v<. */
-static bool find_value(const struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, bool secret,
-                       struct value *v)
-{
-    const char *p = c->text;
-    uint32_t at = e;
-    *v = (struct value){0};
-    if (p[at] == '\\' && p[at + 1] == '"')
-        at += 2;
-    else if (p[at] == '"' || p[at] == '\'')
-        at++;
-    v->key_end = at != e;
-    while (p[at] == ' ' && at < e + 4)
-        at++;
-    if (p[at] == '=' || p[at] == ':' || (p[at] == '>' && p[s - 1] != '/')) {
-        v->sep = p[at++];
-        if ((v->sep == '=' && p[at] == '>') || (v->sep == ':' && (p[at] == ':' || p[at] == '=')))
-            at++;
-        if (v->sep == ':' && p[at] == '/' && p[at + 1] == '/')
-            return false;
-    } else if (at == e + 1 && !v->key_end && s >= 2 && p[s - 1] == '-') {
-        uint32_t back = s - 1; /* --client-secret VALUE */
-        while (ch_is(p[back - 1], CH_WORD) || p[back - 1] == '-')
-            back--;
-        if (p[back] != '-' || (p[back + 1] != '-' && back + 1 != s))
-            return false;
-        v->sep = ' ';
-    } else {
-        return false;
-    }
-    uint32_t blanks = at;
-    bool tight = v->sep == '=' && p[at - 2] != ' '; /* "logname= uid=0": no value */
-    while (at < blanks + 16 && !tight) {
-        if (p[at] == ' ' || p[at] == '\t')
-            at++;
-        else if (p[at] == '\\' && p[at + 1] == 't' && c->json)
-            at += 2;
-        else
-            break;
-    }
-    v->blank = at > blanks;
-    v->s = at;
-    bool escaped = p[at] == '\\' && p[at + 1] == '"';
-    if (escaped || p[at] == '"' || p[at] == '\'') {
-        char quote = p[at + escaped];
-        v->quoted = true;
-        v->s = at + escaped + 1;
-        v->e = quoted_end(p, v->s, quote, escaped);
-    } else if (v->sep == '>') {
-        const char *end = memchr(p + at, '<', VALUE_MAX < c->end - at ? VALUE_MAX : c->end - at);
-        v->quoted = true;
-        v->e = end ? (uint32_t)(end - p) : 0;
-    } else {
-        v->e = secret ? secret_end(c, at) : name_end(c, at);
-    }
-    return v->e > v->s && v->e <= c->end;
-}
-
-/* ---- what a value is ---- */
-
-static bool has_letter(const char *p, uint32_t s, uint32_t e)
-{
-    for (uint32_t i = s; i < e; i++)
-        if (ch_is(p[i], CH_ALPHA) || (uint8_t)p[i] >= 0x80)
-            return true;
-    return false;
-}
-
-/* 8-4-4-4-12 */
-static bool is_uuid(const char *p, uint32_t n)
-{
-    if (n != 36)
-        return false;
-    for (uint32_t i = 0; i < n; i++)
-        if (i == 8 || i == 13 || i == 18 || i == 23 ? p[i] != '-' : !ch_is(p[i], CH_HEX))
-            return false;
-    return true;
-}
-
-/* A domain of Windows itself, with the accounts below it. */
-static bool system_domain(const char *p, uint32_t n)
-{
-    static const char *const names[] = {"NT AUTHORITY",       "NT SERVICE",       "BUILTIN",
-                                        "NT VIRTUAL MACHINE", "Font Driver Host", "Window Manager",
-                                        "IIS APPPOOL"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strlen(names[i]) == n && !strncasecmp(names[i], p, n))
-            return true;
-    return false;
-}
-
-int host_value(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, bool *taken)
-{
-    const char *p = c->text;
-    uint32_t end = s;
-    *taken = false;
-    while (s < e && p[s] == '\\') /* \\SERVER */
-        s++;
-    for (end = s; end < e && (ch_is(p[end], CH_HOST) || p[end] == '_');)
-        end++;
-    if (end < e && p[end] == '$' && end + 1 == e)
-        e = end;
-    if (end == s || (end < e && p[end] != ':') || !has_letter(p, s, end) || is_uuid(p + s, end - s))
-        return 0;
-    return host_add(c, s, end, true, taken);
-}
-
-/* One account's name, no domain. Handled (*taken) means that nothing more is to be looked for. */
-static int account(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, bool *taken)
-{
-    const char *p = c->text;
-    uint32_t n = e - s, blanks = 0;
-    *taken = false;
-    if (!n || n > NAME_MAX_LEN || !has_letter(p, s, e) || starts(p + s, "0x") ||
-        starts(p + s, "S-1-") || is_uuid(p + s, n))
-        return 0;
-    for (uint32_t i = s; i < e; i++) {
-        blanks += p[i] == ' ';
-        if (!ch_is(p[i], CH_USER) && !strchr(" '+", p[i]))
-            return 0;
-    }
-    if (blanks > 3 || p[s] == ' ' || p[e - 1] == ' ' || !ch_is(p[s], CH_WORD))
-        return 0;
-    *taken = true;
-    if (word_kinds_of(c->p->words, p + s, n) & WORD_ACCOUNT || starts(p + s, "DWM-") ||
-        starts(p + s, "UMFD-") || !strncasecmp(p + s, "ANONYMOUS LOGON", n) ||
-        !strncasecmp(p + s, "LOCAL SERVICE", n) || !strncasecmp(p + s, "NETWORK SERVICE", n))
-        return 0;
-    if (p[e - 1] == '$' && n > 1) /* a machine's account */
-        return host_value(c, s, e - 1, taken);
-    name_add(c, s, e, HOW_USER, SEC_PSEUDO_USER);
-    return span_add(c, s, e, HOW_USER, SEC_PSEUDO_USER);
-}
-
-int user_value(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, bool *taken)
-{
-    const char *p = c->text;
-    bool domain;
-    *taken = false;
-    uint32_t slash = s, name, at = s;
-    while (slash < e && p[slash] != '\\')
-        slash++;
-    for (name = slash; name < e && p[name] == '\\';)
-        name++;
-    if (slash < e) {
-        if (memchr(p + name, '\\', e - name) || name - slash > 2 || slash == s)
-            return 0;
-        if (system_domain(p + s, slash - s)) {
-            *taken = true;
-            return 0;
-        }
-        int rc = host_value(c, s, slash, &domain);
-        return rc ? rc : account(c, name, e, taken);
-    }
-    while (at < e && p[at] != '@')
-        at++;
-    if (at == e)
-        return account(c, s, e, taken);
-    /* An address is the scanner's; name@REALM is not one. */
-    if (memchr(p + at, '.', e - at) || at == s)
-        return 0;
-    int rc = account(c, s, at, taken);
-    return rc || !*taken ? rc : host_value(c, at + 1, e, &domain);
-}
-
-static int secret_value(struct sec_pseudo_ctx *c, struct value v, bool *taken)
-{
-    const char *p = c->text;
-    static const char *const schemes[] = {"Bearer ", "Basic ",  "Digest ",
-                                          "Token ",  "bearer ", "basic "};
-    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++)
-        if (starts(p + v.s, schemes[i])) {
-            v.s += (uint32_t)strlen(schemes[i]);
-            if (!v.quoted)
-                v.e = secret_end(c, v.s);
-        } else if (!v.quoted && v.e - v.s + 1 == strlen(schemes[i]) &&
-                   starts(p + v.s, schemes[i])) {
-            return 0;
-        }
-    uint32_t n = v.e > v.s ? v.e - v.s : 0;
-    *taken = false;
-    if (!n || p[v.s] == '/' || p[v.s] == '<' || p[v.s] == '{' || p[v.s] == '[' ||
-        (p[v.s + 1] == ':' && p[v.s + 2] == '\\') || (n < 4 && (!v.quoted || v.blank)) ||
-        word_kinds_of(c->p->words, p + v.s, n) & (WORD_ACCOUNT | WORD_STOP))
-        return 0;
-    bool hidden = true; /* ***** */
-    for (uint32_t i = v.s; i < v.e && hidden; i++)
-        hidden = p[i] == '*' || p[i] == '.' || p[i] == '-';
-    if (hidden || (v.sep == ':' && v.blank && !v.quoted && !v.key_end && p[v.e] == ' ' &&
-                   ch_is(p[v.e + 1], CH_ALPHA)))
-        return 0; /* the second is a sentence: "password: must be changed" */
-    *taken = true;
-    return span_add(c, v.s, v.e, HOW_SECRET, SEC_PSEUDO_SECRET);
-}
-
 /* ---- keys ---- */
 
 /* The word before s with one separator between; its length, 0 = none. */
@@ -306,6 +48,26 @@ static uint32_t pair_kinds(const char *p, uint32_t s, uint32_t e)
     return 0;
 }
 
+/* srcUserName=, db_user=, "smtp_password": keys that end like known ones. */
+uint32_t suffix_kinds(const char *p, uint32_t e)
+{
+    static const struct {
+        char text[9];
+        uint32_t kind;
+    } endings[] = {{"username", WORD_KEY_USER},   {"hostname", WORD_KEY_HOST},
+                   {"password", WORD_KEY_SECRET}, {"_passwd", WORD_KEY_SECRET},
+                   {"_secret", WORD_KEY_SECRET},  {"_token", WORD_KEY_SECRET},
+                   {"_user", WORD_KEY_USER}};
+    if (p[e] != '=' && p[e] != ':' && p[e] != '"' && p[e] != '\'' && p[e] != '\\')
+        return 0;
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
+        size_t n = strlen(endings[i].text);
+        if (!strncasecmp(p + e - n, endings[i].text, n))
+            return endings[i].kind;
+    }
+    return 0;
+}
+
 /* A dot between letters, or a digit and a hyphen. */
 static bool looks_like_host(const char *p, uint32_t s, uint32_t e)
 {
@@ -338,8 +100,13 @@ int context_key(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, uint32_t kinds
         return 0; /* of a cluster's or a program's object */
     if (v.sep == ' ' && keys & WORD_KEY_HOST)
         return 0;
-    if (prose && word_kinds_of(c->p->words, p + v.s, v.e - v.s) & WORD_STOP)
-        return 0;
+    if (prose && (p[s - 1] == '-' || word_kinds_of(c->p->words, p + v.s, v.e - v.s) & WORD_STOP))
+        return 0; /* "imap-login: Aborted" */
+    if (keys & WORD_KEY_HOST && v.blank && !v.quoted && p[v.e] == ' ' &&
+        ch_is(p[v.e + 1], CH_ALPHA))
+        return 0; /* a name of several words is a product's */
+    if (keys & WORD_KEY_SECRET && p[s - 1] == ':')
+        return 0; /* arn:aws:secretsmanager:...:secret:NAME */
     if (keys & WORD_KEY_SECRET)
         rc = secret_value(c, v, &taken);
     else if (keys & WORD_KEY_USER)
@@ -598,7 +365,10 @@ int context_shape(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, uint32_t *ne
     case ']':
     case '/':
         if (user_shape(c, s, e)) {
-            rc = user_value(c, name_start(c, e), e, &taken);
+            uint32_t start = name_start(c, e);
+            /* Hadoop writes HOST/1.2.3.4:9000; openvpn's name follows the time or an arrow. */
+            bool host = p[e] == '/' && !ch_is(p[start - 2], CH_DIGIT) && p[start - 2] != '>';
+            rc = host ? host_value(c, start, e, &taken) : user_value(c, start, e, &taken);
             if (taken)
                 *next = e;
         }

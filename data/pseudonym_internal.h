@@ -80,6 +80,11 @@ static inline char ch_lower(char c)
     return (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
 }
 
+static inline bool starts(const char *p, const char *text)
+{
+    return !strncmp(p, text, strlen(text));
+}
+
 /* ---- spans ---- */
 
 enum span_how {
@@ -172,12 +177,34 @@ uint32_t host_suffix(const struct sec_pseudo *p, const char *text, uint32_t s, u
 /* ---- contexts: each sets *next past what it took, or leaves it ---- */
 
 int context_header(struct sec_pseudo_ctx *c);
+/* WORD_KEY_* of a word that ends at e like a known key. */
+uint32_t suffix_kinds(const char *p, uint32_t e);
 int context_key(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, uint32_t kinds, uint32_t *next);
 int context_prose(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, uint32_t kinds, uint32_t *next);
 int context_shape(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, uint32_t *next);
-/* The value text[s..e) of a user's key, possibly DOMAIN\user or an e-mail address. */
+/* ---- values (pseudonym_value.c) ---- */
+
+struct value {
+    uint32_t s, e;
+    char sep;     /* = : > or a blank (--key value) */
+    bool quoted;  /* the value is */
+    bool blank;   /* between separator and value */
+    bool key_end; /* the key was quoted */
+};
+/* The value after a key text[s..e): key=v, key="v", "key": "v", \"key\":\"v\", 'key'>v<, --key v.
+ */
+bool find_value(const struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, bool secret,
+                struct value *v);
+/* End of a quoted value; 0 if it does not end within reach. */
+uint32_t quoted_end(const char *p, uint32_t s, char quote, bool escaped);
+/* End of a name, DOMAIN\name included. */
+uint32_t name_end(const struct sec_pseudo_ctx *c, uint32_t s);
+bool has_letter(const char *p, uint32_t s, uint32_t e);
+/* Note the spans of a value, possibly DOMAIN\user or an e-mail address. *taken: nothing more is to
+ * be looked for there, which is also so for well-known accounts. */
 int user_value(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, bool *taken);
 int host_value(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, bool *taken);
+int secret_value(struct sec_pseudo_ctx *c, struct value v, bool *taken);
 
 /* ---- pseudonyms ---- */
 

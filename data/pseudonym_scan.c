@@ -216,7 +216,11 @@ uint32_t host_suffix(const struct sec_pseudo *p, const char *text, uint32_t s, u
         if (strlen(second[i]) == n && !strncasecmp(text + before, second[i], n))
             return before;
     /* Evidence does not make com of an ending; without it the weak ones want a third label. */
-    return (kinds & WORD_TLD) || evidence || before > s ? last : e;
+    static const char words[][8] = {"so", "id", "in", "is", "to", "name", "info"};
+    bool word = false; /* libc-2.31.so, trace.span.id */
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        word |= strlen(words[i]) == e - last && !strncasecmp(words[i], text + last, e - last);
+    return (kinds & WORD_TLD) || evidence || (before > s && !word) ? last : e;
 }
 
 /* eu-central-1 */
@@ -493,8 +497,10 @@ static int take_form(struct sec_pseudo_ctx *c, uint32_t s, uint32_t e, uint32_t 
 static int take_host(struct sec_pseudo_ctx *c, uint32_t s, uint32_t *next)
 {
     const char *p = c->text;
-    uint32_t e = s, dots = 0;
-    while (ch_is(p[e], CH_HOST))
+    uint32_t e, dots = 0;
+    if (p[s - 1] == '%' && ch_is(p[s], CH_HEX) && ch_is(p[s + 1], CH_HEX))
+        s += 2; /* %2Fwww */
+    for (e = s; ch_is(p[e], CH_HOST);)
         dots += p[e++] == '.';
     c->run_end = e;
     char before = p[s - 1];
@@ -520,26 +526,6 @@ static uint32_t after_escape(const struct sec_pseudo_ctx *c, uint32_t s, uint32_
     if (c->text[s] == 'u')
         return e - s >= 5 ? s + 5 : e;
     return memchr("tnrbf", c->text[s], 5) ? s + 1 : s;
-}
-
-/* srcUserName=, db_user=, "smtp_password": keys that end like known ones. */
-static uint32_t suffix_kinds(const char *p, uint32_t e)
-{
-    static const struct {
-        char text[9];
-        uint32_t kind;
-    } endings[] = {{"username", WORD_KEY_USER},   {"hostname", WORD_KEY_HOST},
-                   {"password", WORD_KEY_SECRET}, {"_passwd", WORD_KEY_SECRET},
-                   {"_secret", WORD_KEY_SECRET},  {"_token", WORD_KEY_SECRET},
-                   {"_user", WORD_KEY_USER}};
-    if (p[e] != '=' && p[e] != ':' && p[e] != '"' && p[e] != '\'' && p[e] != '\\')
-        return 0;
-    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
-        size_t n = strlen(endings[i].text);
-        if (!strncasecmp(p + e - n, endings[i].text, n))
-            return endings[i].kind;
-    }
-    return 0;
 }
 
 int pseudo_scan(struct sec_pseudo_ctx *c)

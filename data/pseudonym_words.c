@@ -69,7 +69,9 @@ static const struct {
      "localhost6 wpad kernel wheel sudo adm tty disk staff nt builtin workgroup mshome "
      "authority iusr iis_iusrs networkservice localservice localsystem trustedinstaller dwm-1 "
      "dwm-2 dwm-3 umfd-0 umfd-1 umfd-2 umfd-3 ip6-localhost broadcasthost azuread "
-     "microsoftaccount not_available redacted all any host hostname arn"},
+     "microsoftaccount not_available redacted all any host hostname arn administrators "
+     "configuration names server "
+     "computers schema operators account domain"},
     {WORD_STOP,
      "is was were are be been being has have had not from on to in into out with and or the a an "
      "by for of at as if it its this that these those name names account accounts id ids agent "
@@ -133,6 +135,7 @@ static const struct {
      "com org net io java javax sun jdk edu system microsoft scala kotlin android apple akka "
      "spring kafka this self math os re sys json np pd asp ado vb"},
     {WORD_SERVICE,
+     "health inspector2 s3-control ps protection compliance manage prod "
      "s3 ec2 sts iam rds elb elasticloadbalancing lambda kms logs monitoring sns sqs dynamodb "
      "compute internal signin console cloudtrail login www api apps schemas management graph "
      "security-token-service secretsmanager autoscaling ssm guardduty config support blob core "
