@@ -56,7 +56,7 @@ def megatron_reader(prefix):
         return None
     dataset = IndexedDataset(prefix)
     assert (dataset.document_indices == np.arange(len(dataset) + 1)).all()
-    return [dataset[i] for i in range(len(dataset))]
+    return [dataset[i].copy() for i in range(len(dataset))]  # closing it unmaps the views
 
 
 def check_failures(data, prefix):
