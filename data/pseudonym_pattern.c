@@ -57,9 +57,9 @@ int pattern_set_read(const char *path, struct pattern_set **out, struct sec_buf 
         rc = sec_fail(SEC_ENOMEM, "%s: no memory", path);
         goto fail;
     }
+    size_t before = text->len;
     SEC_TRY(sec_read_file(path, text));
-    size_t line = 0;
-    for (size_t at = 0; at < text->len;) {
+    for (size_t line = 0, at = before; at < text->len;) {
         const char *p = text->data + at, *end = memchr(p, '\n', text->len - at);
         size_t n = end ? (size_t)(end - p) : text->len - at;
         at += n + 1;
