@@ -148,15 +148,6 @@ static int settle(struct verify *v)
     return 0;
 }
 
-/* J is at most the ratio of the sets' sizes; a smaller one than what counts is of no interest. */
-static bool may_matter(const struct verify *v, const struct sec_shingle_set *a,
-                       const struct sec_shingle_set *b)
-{
-    double lo = a->n < b->n ? a->n : b->n, hi = a->n < b->n ? b->n : a->n;
-    double bound = hi > 0 ? lo / hi : 1;
-    return bound > v->best && bound > v->sum.largest;
-}
-
 static int take_edge(struct verify *v, const uint64_t *edge)
 {
     int rc = 0;
@@ -170,9 +161,8 @@ static int take_edge(struct verify *v, const uint64_t *edge)
     v->sum.pairs++;
     SEC_TRY(sec_set_cache_get(v->sets, edge[0], 0, &a));
     SEC_TRY(sec_set_cache_get(v->sets, edge[1], 1, &b));
-    if (!may_matter(v, a, b))
-        return 0;
-    double j = sec_shingle_jaccard(a, b);
+    /* Only what is above the best so far and the largest that stays is of interest. */
+    double j = sec_shingle_jaccard_least(a, b, v->best > v->sum.largest ? v->best : v->sum.largest);
     if (j > v->best) {
         v->best = j;
         v->test = edge[1];

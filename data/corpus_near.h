@@ -35,8 +35,8 @@ enum { SEC_SIMILARITY_BINS = 20 };
 struct sec_near_report {
     uint64_t candidates[2],
         verified[2]; /* pairs within sources, over all; verified: J >= threshold */
-    uint64_t
-        histogram[SEC_SIMILARITY_BINS]; /* of verification: J in [i/20, (i+1)/20), 1 in the last */
+    uint64_t histogram[SEC_SIMILARITY_BINS]; /* of verification: J in [i/20, (i+1)/20), 1 in the
+                                                last; below the threshold estimates */
     unsigned rounds[2];
     double largest; /* similarity left between a training and a test document; -1 = not sought */
     uint64_t largest_pair[2]; /* training, test document */

@@ -4,15 +4,15 @@
 
 #include <stdlib.h>
 
-/* Exact similarity of a candidate; counted. */
-static int similarity(struct sec_set_cache *sets, const uint64_t pair[2], struct sec_near_sum *sum,
-                      double *j)
+/* Similarity of a candidate, exact from the threshold on; counted. */
+static int similarity(struct sec_set_cache *sets, double least, const uint64_t pair[2],
+                      struct sec_near_sum *sum, double *j)
 {
     int rc;
     const struct sec_shingle_set *a, *b;
     SEC_TRY(sec_set_cache_get(sets, pair[0], 0, &a));
     SEC_TRY(sec_set_cache_get(sets, pair[1], 1, &b));
-    *j = sec_shingle_jaccard(a, b);
+    *j = sec_shingle_jaccard_least(a, b, least);
     sum->candidates++;
     sum->histogram[sec_similarity_bin(*j)]++;
 fail:
@@ -27,6 +27,7 @@ static int verify_edges(const struct sec_near *n, struct sec_part_stream *in,
     const uint64_t *edge;
     uint64_t pair[2] = {0, 0};
     struct sec_set_cache *sets = NULL;
+    double least = n->w->o->near.similarity;
     SEC_TRY(sec_set_cache_new(n->w, n->w->task_memory / 2, &sets));
     while (!(rc = sec_part_next(in, &edge))) {
         double j;
@@ -34,8 +35,8 @@ static int verify_edges(const struct sec_near *n, struct sec_part_stream *in,
             continue;
         pair[0] = edge[0];
         pair[1] = edge[1];
-        SEC_TRY(similarity(sets, pair, sum, &j));
-        if (j < n->w->o->near.similarity)
+        SEC_TRY(similarity(sets, least, pair, sum, &j));
+        if (j < least)
             continue;
         sum->verified++;
         SEC_TRY(sec_part_add(out, 0, (uint64_t[]){pair[0], pair[1], sec_bits_of(j)}));
