@@ -21,7 +21,8 @@ static struct {
     bool on;
     char name[32];
     unsigned long k;
-    int err; /* 0 = SIGKILL */
+    int err; /* 0 = signal */
+    int signal;
 } fault;
 static atomic_ulong fault_count;
 static pthread_once_t fault_once = PTHREAD_ONCE_INIT;
@@ -43,8 +44,9 @@ static void fault_init(void)
         fault.k = strtoul(colon + 1, &end, 10);
         if (!strcmp(end, ":eio"))
             fault.err = EIO;
-        else if (!strcmp(end, ":kill"))
+        else if (!strcmp(end, ":kill") || !strcmp(end, ":stop"))
             fault.err = 0;
+        fault.signal = !strcmp(end, ":stop") ? SIGSTOP : SIGKILL;
     }
     fault.on = true;
 }
@@ -56,8 +58,10 @@ bool sec_fault(const char *name)
         return false;
     if (atomic_fetch_add(&fault_count, 1) + 1 != fault.k)
         return false;
-    if (!fault.err)
-        raise(SIGKILL);
+    if (!fault.err) {
+        raise(fault.signal);
+        return false;
+    }
     errno = fault.err;
     return true;
 }
