@@ -187,10 +187,10 @@ static int grow(struct pairs *x)
 }
 
 /* A new member of the object on top; its earlier namesake goes. */
-static int enter(struct pairs *x, struct frame *f)
+static int enter(struct pairs *x, struct frame *f, uint32_t key, uint32_t key_len)
 {
-    struct member m = {.object = f->object, .key = f->key, .key_len = f->key_len};
-    int rc = hash_key(x, f->key, f->key_len, f->object, &m.hash);
+    struct member m = {.object = f->object, .key = key, .key_len = key_len};
+    int rc = hash_key(x, key, key_len, m.object, &m.hash);
     if (!rc && x->n == x->cap)
         rc = grow(x);
     if (rc)
@@ -292,10 +292,11 @@ static int next_member(struct pairs *x, uint32_t *at)
         return 0;
     }
     uint32_t colon = sec_jsonscan_next(x->scan);
-    f->key = *at + 1;
-    f->key_len = sec_json_string_end(x->line, colon) - f->key;
+    uint32_t key = *at + 1, key_len = sec_json_string_end(x->line, colon) - key;
+    f->key = key;
+    f->key_len = key_len;
     *at = sec_jsonscan_next(x->scan);
-    return enter(x, f);
+    return enter(x, f, key, key_len);
 }
 
 static inline void end_member(struct pairs *x)
