@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/file.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -319,4 +320,14 @@ int sec_jw_end(struct sec_jw *w)
     if (w->pretty)
         put(w, "\n");
     return w->err;
+}
+
+int sec_jw_print(struct sec_jw *w)
+{
+    int rc = sec_jw_end(w);
+    if (!rc &&
+        (fputs(w->out->data, stdout) < 0 || (!w->pretty && putchar('\n') < 0) || fflush(stdout)))
+        rc = sec_fail_errno(errno, "cannot write JSON to standard output");
+    sec_buf_free(w->out);
+    return rc;
 }
