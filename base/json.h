@@ -51,7 +51,7 @@ void sec_jw_kf64(struct sec_jw *w, const char *key, double v);
 void sec_jw_kbool(struct sec_jw *w, const char *key, bool v);
 int sec_jw_end(struct sec_jw *w); /* 0, or the first error */
 /* As _end; then the text goes to standard output with one newline behind it, and its buffer is
- * freed, also on failure. */
+ * freed, also on failure. A failed write shows in ferror(stdout), which main() looks at. */
 int sec_jw_print(struct sec_jw *w);
 
 /* Append s as a quoted JSON string (escapes: \" \\ and controls; everything else as it is). */
