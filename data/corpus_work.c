@@ -4,15 +4,17 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 char *sec_work_path(const struct sec_corpus_work *w, const char *stage, size_t i,
                     const char *suffix)
 {
     char *path;
-    if (asprintf(&path, "%s/%s/%06zu%s%s", w->dir, stage, i, *suffix ? "." : "", suffix) >= 0)
-        return path;
-    sec_fail(SEC_ENOMEM, "out of memory for a file of stage %s", stage);
-    return NULL;
+    if (asprintf(&path, "%s/%s/%06zu%s%s", w->dir, stage, i, *suffix ? "." : "", suffix) < 0) {
+        sec_fail(SEC_ENOMEM, "out of memory for the path of a file of stage %s", stage);
+        return NULL;
+    }
+    return path;
 }
 
 int sec_work_files(const struct sec_corpus_work *w, const char *stage, size_t n, const char *suffix,
@@ -33,4 +35,32 @@ int sec_work_stage_dir(const struct sec_corpus_work *w, const char *stage)
     int rc = path ? sec_mkdir_p(path) : sec_fail(SEC_ENOMEM, "out of memory for stage %s", stage);
     free(path);
     return rc;
+}
+
+int sec_work_remove_stage(const struct sec_corpus_work *w, const char *stage)
+{
+    char *path = sec_path_join(w->dir, stage);
+    int rc = path ? sec_remove_tree(path) : sec_fail(SEC_ENOMEM, "out of memory for %s", stage);
+    free(path);
+    return rc;
+}
+
+bool sec_work_have(const struct sec_corpus_work *w, const char *stage, size_t i, const char *suffix)
+{
+    char path[4096];
+    int n = snprintf(path, sizeof path, "%s/%s/%06zu.%s", w->dir, stage, i, suffix);
+    return n > 0 && n < (int)sizeof path && sec_exists(path);
+}
+
+void sec_corpus_work_free(struct sec_corpus_work *w)
+{
+    sec_inputs_free(&w->in);
+    free(w->tasks);
+    free(w->line_base);
+    free(w->dir);
+    free(w->cost);
+    free(w->sums);
+    free(w->doc_base);
+    free(w->gone);
+    memset(w, 0, sizeof *w);
 }
