@@ -21,6 +21,7 @@
     COMMAND("Corpus", corpus_build)                                                                \
     COMMAND("Corpus", corpus_stats)                                                                \
     COMMAND("Corpus", corpus_sample)                                                               \
+    COMMAND("Corpus", corpus_report)                                                               \
     COMMAND("Corpus", corpus_tokenize)                                                             \
     COMMAND("Corpus", corpus_export)                                                               \
     COMMAND("Corpus", pseudonymize)                                                                \
