@@ -294,7 +294,7 @@ static int histogram(struct sec_buf *b, const cJSON *bins, double threshold)
 {
     enum { WIDTH = 620, HEIGHT = 210, LEFT = 64, TOP = 12, PLOT = 160 };
     int rc, n = cJSON_GetArraySize(bins), i = 0;
-    double most = 1, width = (WIDTH - LEFT - 8.0) / (n ? n : 1);
+    double most = 1, width = (WIDTH - LEFT - 16.0) / (n ? n : 1);
     char cell[CELL];
     const cJSON *v;
     cJSON_ArrayForEach(v, bins) most = v->valuedouble > most ? v->valuedouble : most;
@@ -308,7 +308,7 @@ static int histogram(struct sec_buf *b, const cJSON *bins, double threshold)
         SEC_TRY(sec_buf_printf(b,
                                "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>"
                                "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>",
-                               LEFT, WIDTH - 8, y, y, LEFT - 6, y + 4,
+                               LEFT, WIDTH - 16, y, y, LEFT - 6, y + 4,
                                sec_human_count(most * k / 2, cell)));
     }
     cJSON_ArrayForEach(v, bins)
@@ -324,7 +324,7 @@ static int histogram(struct sec_buf *b, const cJSON *bins, double threshold)
     }
     for (int k = 0; k <= 10; k += 2)
         SEC_TRY(sec_buf_printf(b, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.1f</text>",
-                               LEFT + k * (WIDTH - LEFT - 8.0) / 10, TOP + PLOT + 18, k / 10.0));
+                               LEFT + k * (WIDTH - LEFT - 16.0) / 10, TOP + PLOT + 18, k / 10.0));
     SEC_TRY(sec_buf_printf(b,
                            "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">Jaccard similarity; "
                            "removed from %.2f on</text></svg></figure>\n",
