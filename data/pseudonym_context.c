@@ -62,7 +62,8 @@ uint32_t suffix_kinds(const char *p, uint32_t e)
         return 0;
     for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
         size_t n = strlen(endings[i].text);
-        if (!strncasecmp(p + e - n, endings[i].text, n))
+        if (ch_lower(p[e - 1]) == endings[i].text[n - 1] &&
+            !strncasecmp(p + e - n, endings[i].text, n))
             return endings[i].kind;
     }
     return 0;

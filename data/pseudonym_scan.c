@@ -413,7 +413,7 @@ static int take_prefix(struct sec_pseudo_ctx *c, uint32_t s, uint32_t *next)
     const char *p = c->text + s;
     for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {
         const struct prefix *x = &prefixes[i];
-        if (memcmp(p, x->text, x->len))
+        if (p[0] != x->text[0] || p[1] != x->text[1] || memcmp(p, x->text, x->len))
             continue;
         uint32_t e = x->len, dots = 0;
         while (ch_is(p[e], CH_WORD) || p[e] == '-' || p[e] == '=' ||
