@@ -129,8 +129,8 @@ def judge_verification(pairs, n, a, b, j):
     precision = (truth[declared] >= THRESHOLD).mean()
     off = np.abs(truth - pairs["j"])[known].max()
     missed = (truth >= THRESHOLD) & ~declared
-    print(f"{len(pairs)} candidates ({(~known).sum()} with J < 0.1), {declared.sum()} declared: precision {precision:.6f}; "
-          f"largest error of a similarity {off:.6f}; {missed.sum()} near candidates not declared")
+    print(f"{len(pairs)} candidates ({(~known).sum()} with J < 0.1), {declared.sum()} declared: precision "
+          f"{precision:.6f}; largest error of a similarity {off:.6f}; {missed.sum()} near candidates not declared")
     check(precision >= 0.99, f"precision {precision}")
     check(off < 0.002, f"a similarity is {off} off")
     check(missed.sum() <= 0.001 * declared.sum(), f"{missed.sum()} candidates with J >= 0.8 were not declared")
@@ -158,7 +158,8 @@ def main():
         groups = groups_of(a, b, j, copies)
         draws = draw(tmp, groups)
     check(histogram.sum() == n * (n - 1) // 2, "not all pairs were compared")
-    print(f"{n} documents, {np.mean([len(s) for s in sets]):.0f} windows each; pairs by tenths of J: {histogram.tolist()}")
+    print(f"{n} documents, {np.mean([len(s) for s in sets]):.0f} windows each; pairs by tenths of J: "
+          f"{histogram.tolist()}")
     print(f"changed copies: {(copies['j'] == 1).sum()} with J = 1, {(copies['j'] >= THRESHOLD).sum()} with J >= 0.8")
     judge(groups, keys, signatures, draws)
     judge_verification(pairs, n, a, b, j)

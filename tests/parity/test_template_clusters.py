@@ -72,7 +72,8 @@ def measure(system, tmp):
     for (t, _), m in zip(rows, masked):
         labels[forms[m], templates[t]] += 1
     count, total = labels.sum(1), labels.sum(0)
-    kinds = (np.eye(len(forms), dtype=bool), similar([windows(m).tolist() for m in forms]), similar([words(m) for m in forms]))
+    kinds = (np.eye(len(forms), dtype=bool), similar([windows(m).tolist() for m in forms]),
+             similar([words(m) for m in forms]))
     out = [x for alike in kinds for x in rates(alike.astype(float), labels, count, total)]
     return len(rows), len(templates), len(forms), out
 
