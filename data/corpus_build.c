@@ -2,18 +2,36 @@
 #include "base/log.h"
 #include "base/ranks.h"
 #include "data/corpus_place.h"
+#include "data/corpus_report.h"
 #include "data/corpus_write.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Is there anything that a later run can go on with? */
 static bool has_work(const struct sec_corpus_work *w)
 {
-    char *path = w->dir ? sec_path_join(w->dir, "plan.txt") : NULL;
+    char *path = w->dir ? sec_path_join(w->dir, SEC_PLAN) : NULL;
     bool yes = path && sec_exists(path);
     free(path);
     return yes;
+}
+
+/* Without documents there is no corpus, and nothing for a later run to go on with. */
+static int check_any(struct sec_corpus_work *w, struct sec_corpus_report *report)
+{
+    if (w->doc_base[w->n_tasks])
+        return 0;
+    report->files = w->in.n;
+    for (size_t t = 0; t < w->n_tasks; t++)
+        sec_corpus_add_counts(&report->counts, &w->sums[t].counts);
+    int rc = sec_corpus_check(w->o, &w->in, report);
+    char *plan = sec_path_join(w->dir, SEC_PLAN);
+    if (plan && !sec_rank())
+        unlink(plan);
+    free(plan);
+    return rc;
 }
 
 /* One stage after the other; every rank comes to the same end. */
@@ -24,6 +42,7 @@ static int run_stages(struct sec_corpus_work *w, struct sec_near_report *near,
     SEC_TRY(sec_corpus_plan(w));
     SEC_TRY(sec_corpus_records(w));
     SEC_TRY(sec_corpus_documents(w));
+    SEC_TRY(sec_ranks_agree(check_any(w, report)));
     SEC_TRY(sec_corpus_near(w, near));
     rc = sec_corpus_write(w, near, report);
 fail:

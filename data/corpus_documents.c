@@ -227,17 +227,22 @@ static int compare_passes(const struct documents *d)
 {
     struct sec_scan_sum first;
     const struct sec_task *t = &d->w->tasks[d->pass.task];
-    char *path = sec_work_path(d->w, "scan", d->pass.task, "sum");
+    char *path = sec_work_path(d->w, "scan", d->pass.task, "sum"), *plan = NULL;
     if (!path)
         return SEC_ENOMEM;
     bool scanned = sec_exists(path);
     int rc = scanned ? sec_sealed_read_into(path, &first, sizeof first) : 0;
     if (!rc && scanned && first.hash != d->sum.text_hash) {
-        unlink(path); /* read it anew next time */
-        rc = sec_fail(SEC_EFAIL, "%s%s changed while the corpus was being built; run again",
+        plan = sec_path_join(d->w->dir, SEC_PLAN);
+        if (plan)
+            unlink(plan); /* the next run starts anew */
+        rc = sec_fail(SEC_EFAIL,
+                      "%s%s changed while the corpus was being built; run again when it stands "
+                      "still",
                       d->w->in.v[t->first_input].path,
                       t->n_inputs > 1 ? " (or another file of its source)" : "");
     }
+    free(plan);
     free(path);
     return rc;
 }
@@ -352,14 +357,18 @@ fail:
     return rc;
 }
 
-static bool documents_done(void *ctx, size_t task)
+bool sec_documents_done(const struct sec_corpus_work *w, size_t task)
 {
-    const struct sec_corpus_work *w = ctx;
     return sec_work_have(w, "docs", task, "sum") && sec_work_have(w, "docs", task, "docs") &&
            sec_work_have(w, "docs", task, "rows") &&
            (!w->o->exact || sec_work_have(w, "ids", task, "part")) &&
            (!w->o->minhash || sec_work_have(w, "bands", task, "part")) &&
            (!w->o->ledger || sec_work_have(w, "removed", task, "zst"));
+}
+
+static bool documents_done(void *ctx, size_t task)
+{
+    return sec_documents_done(ctx, task);
 }
 
 static int load_sums(struct sec_corpus_work *w)
@@ -381,22 +390,6 @@ static int load_sums(struct sec_corpus_work *w)
     return w->gone ? 0 : sec_fail(SEC_ENOMEM, "out of memory for a bit a document");
 }
 
-int sec_corpus_records(struct sec_corpus_work *w)
-{
-    int rc = 0;
-    bool parts = false, cap = sec_capped(w->o);
-    for (size_t t = 0; t < w->n_tasks; t++)
-        parts = parts || w->tasks[t].begin;
-    if (w->o->exact || cap || parts)
-        SEC_TRY(sec_records_scan(w));
-    if (w->o->exact)
-        SEC_TRY(sec_records_exact(w));
-    if (cap)
-        SEC_TRY(sec_records_templates(w));
-fail:
-    return rc;
-}
-
 int sec_corpus_documents(struct sec_corpus_work *w)
 {
     static const char *const dirs[] = {"docs", "ids", "bands", "removed"};
@@ -413,6 +406,7 @@ int sec_corpus_documents(struct sec_corpus_work *w)
         rc = sec_work_stage_dir(w, dirs[i]);
     SEC_TRY(sec_ranks_agree(rc));
     SEC_TRY(sec_stage_run(&s));
+    SEC_TRY(sec_records_forget(w));
     rc = sec_ranks_agree(load_sums(w));
 fail:
     return rc;

@@ -17,9 +17,10 @@ struct sec_source {
 };
 
 struct sec_input {
-    char *path;    /* as shown */
-    char *open;    /* what to open: path, or where standard input was spooled */
-    uint64_t size; /* of the file when the build was planned */
+    char *path;     /* as shown */
+    char *open;     /* what to open: path, or where a pipe's text was kept */
+    uint64_t size;  /* of the file when the build was planned */
+    uint64_t piped; /* not a file but a pipe: hash of its text; else 0 */
     int source;
 };
 

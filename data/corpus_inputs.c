@@ -118,6 +118,11 @@ static int collect(const struct sec_corpus_options *o, const char *arg, const ch
         return sec_list_add(list, arg);
     if (stat(arg, &st))
         return sec_fail_errno(errno, "cannot read input %s", arg);
+    if (S_ISREG(st.st_mode)) {
+        struct sec_reader *r = NULL;
+        SEC_TRY(sec_reader_open(arg, &r)); /* packings that cannot be read are refused at once */
+        sec_reader_close(r);
+    }
     if (!S_ISDIR(st.st_mode))
         return sec_list_add(list, arg);
     SEC_TRY(sec_walk(arg, &files));

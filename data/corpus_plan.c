@@ -16,57 +16,95 @@
 
 enum { PLAN_VERSION = 1, HEAD = 1 << 16, MAX_FILES = 4096 };
 
+#define PIPED "piped-" /* OUT/.build/piped-NNNNNN: what came through input NNNNNN */
+
 /* Buffers of a rank and of a thread beside task_memory: blocks, compressors, stacks, libraries. */
 #define RANK_BYTES   (UINT64_C(72) << 20)
 #define THREAD_BYTES (UINT64_C(40) << 20)
 #define LEAST_TASK   (UINT64_C(24) << 20)
+/* More is of no use: records of a task and partitions are about 64 MiB. */
+#define MOST_TASK (UINT64_C(256) << 20)
 
-/* Standard input cannot be read twice: it is kept in a file. Rank 0. */
-static int spool_input(struct sec_corpus_work *w)
+/* What comes through a pipe cannot be read twice: it is kept in a file. Rank 0. *hash: of it. */
+static int spool_input(const struct sec_corpus_work *w, const struct sec_input *in,
+                       const char *path, uint64_t *hash)
 {
-    int rc = 0, fd = -1;
-    char *path = sec_path_join(w->dir, "stdin"), *chunk = malloc(1 << 20);
-    if (!path || !chunk) {
-        rc = sec_fail(SEC_ENOMEM, "out of memory for standard input");
+    enum { CHUNK = 1 << 20 };
+    int rc = 0, from = -1, to = -1;
+    char *chunk = malloc(CHUNK);
+    if (!chunk) {
+        rc = sec_fail(SEC_ENOMEM, "out of memory for %s", in->path);
         goto fail;
     }
-    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0) {
+    from = strcmp(in->open, "-") ? open(in->open, O_RDONLY | O_CLOEXEC) : dup(STDIN_FILENO);
+    if (from < 0) {
+        rc = sec_fail_errno(errno, "cannot read input %s", in->path);
+        goto fail;
+    }
+    to = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (to < 0) {
         rc = sec_fail_errno(errno, "cannot create %s", path);
         goto fail;
     }
-    for (size_t got = 1 << 20; got == 1 << 20;) {
-        SEC_TRY(sec_read_full(STDIN_FILENO, chunk, 1 << 20, &got, "standard input"));
-        SEC_TRY(sec_write_all(fd, chunk, got, path));
+    *hash = 0;
+    for (size_t got = CHUNK; got == CHUNK;) {
+        SEC_TRY(sec_read_full(from, chunk, CHUNK, &got, in->path));
+        SEC_TRY(sec_write_all(to, chunk, got, path));
+        *hash = sec_hash64(chunk, got, *hash);
+        if (w->o->stop && *w->o->stop) {
+            rc = sec_fail(SEC_EINTR, "interrupted while %s was read", in->path);
+            goto fail;
+        }
     }
 fail:
-    if (fd >= 0)
-        close(fd);
-    free(path);
+    if (from >= 0)
+        close(from);
+    if (to >= 0)
+        close(to);
     free(chunk);
     return rc;
 }
 
-static int take_stdin(struct sec_corpus_work *w)
+static int take_pipe(struct sec_corpus_work *w, size_t i)
 {
-    int rc = 0;
-    for (size_t i = 0; i < w->in.n; i++) {
-        if (strcmp(w->in.v[i].open, "-"))
-            continue;
-        free(w->in.v[i].open);
-        w->in.v[i].open = sec_path_join(w->dir, "stdin");
-        if (!w->in.v[i].open)
-            return sec_fail(SEC_ENOMEM, "out of memory for standard input");
-        if (!sec_rank()) {
-            rc = sec_remove_tree(w->dir);
-            if (!rc)
-                rc = sec_mkdir_p(w->dir);
-            if (!rc)
-                rc = spool_input(w);
-        }
-        return sec_ranks_agree(rc);
-    }
+    int rc = SEC_ENOMEM;
+    struct sec_input *in = &w->in.v[i];
+    char *path;
+    uint64_t hash = 0;
+    if (asprintf(&path, "%s/" PIPED "%06zu", w->dir, i) < 0)
+        path = NULL;
+    rc = !path        ? sec_fail(rc, "out of memory for %s", in->path)
+         : sec_rank() ? 0
+                      : spool_input(w, in, path, &hash);
+    SEC_TRY(sec_ranks_agree(rc));
+    SEC_TRY(sec_ranks_bcast(&hash, sizeof hash));
+    in->piped = hash | 1;
+    free(in->open);
+    in->open = path;
     return 0;
+fail:
+    free(path);
+    return rc;
+}
+
+/* Collective. Rank 0 tells what is a pipe: only it has the standard input. */
+static int take_pipes(struct sec_corpus_work *w)
+{
+    int rc;
+    unsigned char *piped = calloc(w->in.n + 1, 1);
+    for (size_t i = 0; piped && !sec_rank() && i < w->in.n; i++) {
+        struct stat st;
+        const char *path = w->in.v[i].open;
+        piped[i] = !strcmp(path, "-") || (!stat(path, &st) && !S_ISREG(st.st_mode));
+    }
+    SEC_TRY(sec_ranks_agree(piped ? 0 : sec_fail(SEC_ENOMEM, "out of memory for inputs")));
+    SEC_TRY(sec_ranks_bcast(piped, w->in.n));
+    for (size_t i = 0; i < w->in.n; i++)
+        if (piped[i])
+            SEC_TRY(take_pipe(w, i));
+fail:
+    free(piped);
+    return rc;
 }
 
 /* May the file be cut at line ends, wherever they are? */
@@ -135,8 +173,10 @@ static int make_tasks(struct sec_corpus_work *w, struct sec_buf *files, uint64_t
         uint64_t size = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
         w->in.v[i].size = size;
         *total += size;
+        /* A pipe's text is told by its hash: its file is always new. */
+        long long seconds = in->piped ? (long long)in->piped : (long long)st.st_mtim.tv_sec;
         SEC_TRY(sec_buf_printf(files, "file %d %" PRIu64 " %lld.%09ld %s\n", in->source, size,
-                               (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec, in->path));
+                               seconds, in->piped ? 0 : st.st_mtim.tv_nsec, in->path));
         if (size > SEC_TASK_BYTES)
             SEC_TRY(cuttable(w, in, &cut, &format));
         if (open.n_inputs && (open.source != in->source || cut ||
@@ -173,7 +213,8 @@ static int set_memory(struct sec_corpus_work *w)
                         "--memory of %" PRIu64 " MiB is too little for %d threads: %" PRIu64
                         " MiB is the least, or take fewer --threads",
                         memory >> 20, w->threads, (least >> 20) + 1);
-    w->task_memory = (size_t)((memory - fixed) / (uint64_t)w->threads);
+    uint64_t task = (memory - fixed) / (uint64_t)w->threads;
+    w->task_memory = (size_t)(task < MOST_TASK ? task : MOST_TASK);
     return 0;
 }
 
@@ -212,7 +253,7 @@ static int settle(struct sec_corpus_work *w, const struct sec_buf *plan)
     int rc = 0;
     struct sec_buf old = {0};
     struct sec_list names = {0};
-    char *path = sec_path_join(w->dir, "plan.txt");
+    char *path = sec_path_join(w->dir, SEC_PLAN);
     if (!path)
         return sec_fail(SEC_ENOMEM, "out of memory for the plan");
     if (sec_exists(path))
@@ -226,7 +267,7 @@ static int settle(struct sec_corpus_work *w, const struct sec_buf *plan)
                  w->dir);
     SEC_TRY(sec_list_dir(w->dir, &names));
     for (size_t i = 0; i < names.n; i++) {
-        if (!strcmp(names.v[i], "stdin"))
+        if (!strncmp(names.v[i], PIPED, strlen(PIPED)))
             continue;
         char *item = sec_path_join(w->dir, names.v[i]);
         rc = item ? sec_remove_tree(item) : sec_fail(SEC_ENOMEM, "out of memory for a path");
@@ -249,7 +290,7 @@ int sec_corpus_plan(struct sec_corpus_work *w)
     uint64_t total = 0;
     SEC_TRY(sec_ranks_agree(set_memory(w)));
     SEC_TRY(sec_ranks_agree(sec_inputs_find(w->o, &w->in)));
-    SEC_TRY(take_stdin(w));
+    SEC_TRY(take_pipes(w));
     rc = put_options(w, &plan);
     if (!rc)
         rc = make_tasks(w, &plan, &total);

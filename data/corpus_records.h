@@ -59,6 +59,11 @@ static inline bool sec_capped(const struct sec_corpus_options *o)
     return o->template_cap || o->target_bytes;
 }
 
+/* What the documents stage leaves of a task is there. */
+bool sec_documents_done(const struct sec_corpus_work *w, size_t task);
+/* The documents are complete: what was decided about records takes room for nothing. Collective. */
+int sec_records_forget(const struct sec_corpus_work *w);
+
 /* The stages of the records; each needs the ones before. Collective. */
 int sec_records_scan(struct sec_corpus_work *w);
 int sec_records_exact(struct sec_corpus_work *w);

@@ -157,7 +157,8 @@ void sec_corpus_put_options(struct sec_jw *w, const struct sec_corpus_options *o
     sec_jw_obj_end(w);
 }
 
-static void put_sources(struct sec_jw *w, const struct sec_inputs *in)
+static void put_sources(struct sec_jw *w, const struct sec_corpus_options *o,
+                        const struct sec_inputs *in)
 {
     sec_jw_key(w, "sources");
     sec_jw_arr(w);
@@ -167,6 +168,8 @@ static void put_sources(struct sec_jw *w, const struct sec_inputs *in)
         sec_jw_kstr(w, "name", s->name);
         sec_jw_kbool(w, "odts", s->odts);
         sec_jw_ki64(w, "files", (int64_t)s->files);
+        if (o->target_bytes)
+            sec_jw_ki64(w, "template_cap", (int64_t)s->template_cap);
         put_counts(w, &s->counts);
         sec_jw_obj_end(w);
     }
@@ -191,7 +194,7 @@ int sec_corpus_manifest(const struct sec_corpus_options *o, const struct sec_inp
     put_counts(&w, &report->counts);
     if (report->largest_similarity >= 0)
         sec_jw_kf64(&w, "largest_train_test_similarity", report->largest_similarity);
-    put_sources(&w, in);
+    put_sources(&w, o, in);
     sec_jw_obj_end(&w);
     SEC_TRY(sec_jw_end(&w));
     SEC_TRY(sec_buf_addc(text, '\n'));

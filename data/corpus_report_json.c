@@ -61,6 +61,8 @@ static int put_sources(struct sec_jw *w, const struct sec_corpus_work *work,
         sec_jw_kstr(w, "name", s->name);
         sec_jw_kbool(w, "odts", s->odts);
         sec_jw_ki64(w, "files", (int64_t)s->files);
+        if (work->o->target_bytes)
+            sec_jw_ki64(w, "template_cap", (int64_t)s->template_cap);
         sec_jw_ki64(w, "records_read", (int64_t)s->counts.records_read);
         sec_jw_ki64(w, "bytes_read", (int64_t)s->counts.bytes_read);
         sec_jw_ki64(w, "records_kept", (int64_t)s->counts.reasons[SEC_KEPT]);

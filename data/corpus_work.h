@@ -32,6 +32,7 @@
 #include "data/stage.h"
 
 enum { SEC_TASK_SHIFT = 40, SEC_SEGMENT_SHIFT = 26 };
+#define SEC_PLAN       "plan.txt" /* OUT/.build/plan.txt */
 #define SEC_TASK_BYTES (UINT64_C(1) << SEC_SEGMENT_SHIFT)
 
 /* What the documents stage knows of a task at its end. */

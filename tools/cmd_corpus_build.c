@@ -169,7 +169,7 @@ static void print_report(const struct sec_corpus_report *r, const char *out)
                r->splits[s].sources, sec_human_bytes((double)r->splits[s].bytes_text, a),
                sec_human_bytes((double)r->splits[s].bytes_packed, b));
     if (r->largest_similarity >= 0)
-        printf("%-8s %12.3f similarity at most between a training and a test document\n", "left",
+        printf("%-8s %12.4f similarity at most between a training and a test document\n", "left",
                r->largest_similarity);
     printf("%s in %.1f s (%.0f MB/s)\n", out, r->seconds,
            (double)r->counts.bytes_read / 1e6 / (r->seconds > 0 ? r->seconds : 1));
