@@ -6,7 +6,7 @@
  * Collective over ranks: inputs are shared out by file, long plain files by ranges of lines; counts
  * are exchanged through files (data/bpe_spill.h); rank 0 learns the merges. Counting stays within
  * o->memory a rank, whatever the input. Learning needs the distinct pieces in memory, on rank 0:
- * about 100 bytes a piece of average length. */
+ * about 350 bytes each. */
 #ifndef SEC_DATA_TOKENIZER_CORPUS_H
 #define SEC_DATA_TOKENIZER_CORPUS_H
 

@@ -41,10 +41,12 @@ static uint64_t clamp(uint64_t v, uint64_t low, uint64_t high)
     return v < low ? low : v > high ? high : v;
 }
 
-/* A task's share of the memory, once an encoder's cache and a shard reader have taken theirs. */
+/* A task's share of the memory: half of what is left when the program, the tokenizer and each
+ * thread's encoder and reader have taken theirs. */
 static uint64_t task_memory(const struct sec_tokwork *w)
 {
-    return w->o.memory / (2 * (uint64_t)w->threads);
+    uint64_t threads = (uint64_t)w->threads, fixed = (24 + 4 * threads) * MIB;
+    return w->o.memory > fixed ? (w->o.memory - fixed) / (2 * threads) : 0;
 }
 
 uint64_t sec_tokwork_buckets(const struct sec_tokwork *w, uint64_t bytes)

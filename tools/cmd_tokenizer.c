@@ -113,8 +113,9 @@ const struct sec_command sec_cmd_tokenizer_train = {
         ".gz, .zst) or a folder of text files. The result is a folder that Hugging Face "
         "tokenizers and transformers load, with identical ids. It does not depend on the "
         "number of threads or the order of the inputs. mpirun -n R shares the counting between R "
-        "processes, with the same result; what was learned is in one process's memory, about 100 "
-        "bytes a distinct piece.",
+        "processes, with the same result. Learning the merges then takes one process, and about "
+        "350 bytes of "
+        "memory a distinct piece.",
     .opts = train_options,
     .values_size = sizeof(struct train_opts),
     .run = run_train,

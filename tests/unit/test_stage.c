@@ -11,7 +11,7 @@ enum { N = 100 };
 struct job {
     pthread_mutex_t lock;
     int runs[N];
-    size_t order[N], started;
+    size_t order[2 * N], started;
     bool done[N];
     size_t fail_at; /* N = none */
     size_t stop_after;
