@@ -302,6 +302,8 @@ int sec_corpus_plan(struct sec_corpus_work *w)
                                 : sec_fail(SEC_EFAIL, "ranks see other inputs: all need the same "
                                                       "files under the same names")));
     SEC_TRY(sec_ranks_agree(sec_rank() ? 0 : settle(w, &plan)));
+    if (w->task_memory - LEAST_TASK > 4 * total) /* small inputs: small buffers */
+        w->task_memory = (size_t)(LEAST_TASK + 4 * total);
     /* About 32 bytes of keys for 150 of text; 64 MiB a partition. */
     w->n_parts = 4;
     while (w->n_parts < 4096 && w->n_parts * (UINT64_C(320) << 20) < total)
