@@ -21,13 +21,11 @@ struct verify_sum {
 };
 
 static int put_keys(const struct sec_near *n, struct sec_part_writer *out,
-                    const struct sec_shingler *shingler, const struct sec_docrow *row,
+                    const uint32_t signature[SEC_MINHASH_N], const struct sec_docrow *row,
                     uint64_t document, bool train)
 {
     int rc = 0;
-    uint32_t signature[SEC_MINHASH_N];
     uint64_t keys[KEYS];
-    sec_minhash_sign(shingler->hash, shingler->n, signature);
     sec_minhash_keys(signature, BANDS, ROWS, keys);
     keys[BANDS] = sec_hash64(&row->cluster, sizeof row->cluster, BANDS);
     for (int k = 0; k < KEYS && !rc; k++) {
@@ -37,23 +35,48 @@ static int put_keys(const struct sec_near *n, struct sec_part_writer *out,
     return rc;
 }
 
+/* sketches: NULL when the documents stage made them. */
+static int document_keys(const struct sec_near *n, uint64_t document, struct sec_stores *stores,
+                         struct sec_shingler *shingler, struct sec_part_writer *out,
+                         struct sec_sketch_writer *sketches)
+{
+    int rc;
+    struct sec_docrow row;
+    const char *text;
+    uint32_t signature[SEC_MINHASH_N];
+    SEC_TRY(sec_stores_get(stores, document, 0, &row, &text));
+    SEC_TRY(sec_shingle(shingler, &n->w->o->near, text, row.len));
+    sec_minhash_sign(shingler->hash, shingler->n, signature);
+    if (sketches)
+        SEC_TRY(sec_sketch_add(sketches, signature));
+    bool train = sec_corpus_split(n->w, sec_key_task(document), row.cluster) == SEC_SPLIT_TRAIN;
+    rc = put_keys(n, out, signature, &row, document, train);
+fail:
+    return rc;
+}
+
 static int task_keys(const struct sec_near *n, size_t task, struct sec_stores *stores,
                      struct sec_shingler *shingler, struct sec_part_writer *out)
 {
     int rc = 0;
     const struct sec_corpus_work *w = n->w;
+    struct sec_sketch_writer *sketches = NULL;
+    char *path = w->o->minhash ? NULL : sec_work_path(w, "bands", task, "sketch");
+    if (path)
+        SEC_TRY(sec_sketch_create(path, &sketches));
     for (uint64_t i = 0; i < w->sums[task].documents; i++) {
-        struct sec_docrow row;
-        const char *text;
         uint64_t document = sec_doc_key(task, i);
-        if (sec_doc_gone(w, document))
-            continue;
-        SEC_TRY(sec_stores_get(stores, document, 0, &row, &text));
-        SEC_TRY(sec_shingle(shingler, &w->o->near, text, row.len));
-        bool train = sec_corpus_split(w, task, row.cluster) == SEC_SPLIT_TRAIN;
-        SEC_TRY(put_keys(n, out, shingler, &row, document, train));
+        if (!sec_doc_gone(w, document))
+            SEC_TRY(document_keys(n, document, stores, shingler, out, sketches));
+        else if (sketches)
+            SEC_TRY(sec_sketch_skip(sketches));
     }
+    struct sec_sketch_writer *sealing = sketches;
+    sketches = NULL;
+    rc = sec_sketch_seal(sealing);
 fail:
+    sec_sketch_abort(sketches);
+    free(path);
     return rc;
 }
 
@@ -151,6 +174,7 @@ static int settle(struct verify *v)
 static int take_edge(struct verify *v, const uint64_t *edge)
 {
     int rc = 0;
+    double j;
     const struct sec_shingle_set *a, *b;
     if (edge[0] != v->document) {
         SEC_TRY(settle(v));
@@ -159,10 +183,14 @@ static int take_edge(struct verify *v, const uint64_t *edge)
         v->best = -1;
     }
     v->sum.pairs++;
+    /* Only what is above the best so far and the largest that stays is of interest. */
+    double least = v->best > v->sum.largest ? v->best : v->sum.largest;
+    SEC_TRY(sec_stores_estimate(sec_set_cache_stores(v->sets), edge[0], edge[1], &j));
+    if (j < sec_sketch_threshold(least))
+        return 0;
     SEC_TRY(sec_set_cache_get(v->sets, edge[0], 0, &a));
     SEC_TRY(sec_set_cache_get(v->sets, edge[1], 1, &b));
-    /* Only what is above the best so far and the largest that stays is of interest. */
-    double j = sec_shingle_jaccard_least(a, b, v->best > v->sum.largest ? v->best : v->sum.largest);
+    j = sec_shingle_jaccard_least(a, b, least);
     if (j > v->best) {
         v->best = j;
         v->test = edge[1];
@@ -218,7 +246,11 @@ fail:
 
 static bool keys_done(void *ctx, size_t group)
 {
-    return sec_near_have(ctx, "keys", group, "part");
+    const struct sec_near *n = ctx;
+    bool done = sec_near_have(n, "keys", group, "part");
+    for (size_t t = n->groups.first[group]; done && t < n->groups.first[group + 1]; t++)
+        done = sec_work_have(n->w, "bands", t, "sketch");
+    return done;
 }
 static bool edges_done(void *ctx, size_t part)
 {

@@ -8,6 +8,7 @@
 #include "data/docstore.h"
 #include "data/partfile.h"
 #include "data/sealed.h"
+#include "data/sketch.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -29,6 +30,7 @@ struct documents {
 
     struct sec_docwriter *store;
     struct sec_part_writer *ids, *bands;
+    struct sec_sketch_writer *sketches;
     struct sec_shingler shingler;
 
     size_t input; /* whose lines are counted */
@@ -48,6 +50,7 @@ static int put_bands(struct documents *d, uint64_t key)
         return rc;
     sec_minhash_sign(d->shingler.hash, d->shingler.n, signature);
     sec_minhash_keys(signature, o->bands, o->rows, keys);
+    rc = sec_sketch_add(d->sketches, signature);
     for (unsigned b = 0; b < o->bands && !rc; b++)
         rc = sec_part_add(d->bands, keys[b] % d->w->n_parts, (uint64_t[]){keys[b], key});
     return rc;
@@ -280,7 +283,7 @@ static int open_task(struct documents *d, size_t task)
 {
     int rc;
     const struct sec_corpus_options *o = d->w->o;
-    char *name = sec_work_path(d->w, "docs", task, "");
+    char *name = sec_work_path(d->w, "docs", task, ""), *sketches = NULL;
     SEC_TRY(sec_pass_open(d->w, task, &d->pass));
     if (!name) {
         rc = SEC_ENOMEM;
@@ -295,13 +298,17 @@ static int open_task(struct documents *d, size_t task)
     }
     if (sec_capped(o))
         SEC_TRY(sec_captable_open(d->w, task, d->w->task_memory / 8, &d->caps));
-    if (o->minhash)
+    if (o->minhash) {
         SEC_TRY(open_part(d, "bands", 2, d->w->task_memory / 4, &d->bands));
+        sketches = sec_work_path(d->w, "bands", task, "sketch");
+        SEC_TRY(sketches ? sec_sketch_create(sketches, &d->sketches) : SEC_ENOMEM);
+    }
     if (o->ledger)
         SEC_TRY(sec_removed_open(d->w, task, &d->removed));
     rc = sec_docwriter_open(name, &d->store);
 fail:
     free(name);
+    free(sketches);
     return rc;
 }
 
@@ -322,6 +329,9 @@ static int seal_task(struct documents *d)
         sec_pseudo_counts(d->pass.pseudo_ctx, d->sum.pseudo);
     SEC_TRY(seal_part(&d->ids));
     SEC_TRY(seal_part(&d->bands));
+    struct sec_sketch_writer *sketches = d->sketches;
+    d->sketches = NULL;
+    SEC_TRY(sec_sketch_seal(sketches));
     struct sec_removed *removed = d->removed;
     d->removed = NULL;
     if (removed)
@@ -347,6 +357,7 @@ fail:
     sec_docwriter_abort(d.store);
     sec_part_abort(d.ids);
     sec_part_abort(d.bands);
+    sec_sketch_abort(d.sketches);
     sec_removed_abort(d.removed);
     sec_captable_close(d.caps);
     sec_part_close(d.exact);
@@ -362,7 +373,8 @@ bool sec_documents_done(const struct sec_corpus_work *w, size_t task)
     return sec_work_have(w, "docs", task, "sum") && sec_work_have(w, "docs", task, "docs") &&
            sec_work_have(w, "docs", task, "rows") &&
            (!w->o->exact || sec_work_have(w, "ids", task, "part")) &&
-           (!w->o->minhash || sec_work_have(w, "bands", task, "part")) &&
+           (!w->o->minhash || (sec_work_have(w, "bands", task, "part") &&
+                               sec_work_have(w, "bands", task, "sketch"))) &&
            (!w->o->ledger || sec_work_have(w, "removed", task, "zst"));
 }
 

@@ -4,15 +4,19 @@
 
 #include <stdlib.h>
 
-/* Similarity of a candidate, exact from the threshold on; counted. */
+/* Similarity of a candidate, exact from the threshold on, an estimate below; counted. */
 static int similarity(struct sec_set_cache *sets, double least, const uint64_t pair[2],
                       struct sec_near_sum *sum, double *j)
 {
     int rc;
     const struct sec_shingle_set *a, *b;
-    SEC_TRY(sec_set_cache_get(sets, pair[0], 0, &a));
-    SEC_TRY(sec_set_cache_get(sets, pair[1], 1, &b));
-    *j = sec_shingle_jaccard_least(a, b, least);
+    SEC_TRY(sec_stores_estimate(sec_set_cache_stores(sets), pair[0], pair[1], j));
+    if (*j >= sec_sketch_threshold(least)) {
+        SEC_TRY(sec_set_cache_get(sets, pair[0], 0, &a));
+        SEC_TRY(sec_set_cache_get(sets, pair[1], 1, &b));
+        *j = sec_shingle_jaccard_least(a, b, least);
+    }
+    *j = *j > 0 ? *j : 0;
     sum->candidates++;
     sum->histogram[sec_similarity_bin(*j)]++;
 fail:

@@ -2,8 +2,11 @@
 
 #include "base/error.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void sec_stores_init(struct sec_stores *s, const struct sec_corpus_work *w)
 {
@@ -23,16 +26,21 @@ static void close_place(struct sec_stores *s, int i)
         }
     sec_docstore_close(s->v[i].store);
     s->v[i].store = NULL;
+    if (s->v[i].sketches >= 0)
+        close(s->v[i].sketches);
+    free(s->v[i].path);
+    s->v[i].path = NULL;
 }
 
-static int open_store(struct sec_stores *s, size_t task, struct sec_docstore **out)
+static int open_store(struct sec_stores *s, size_t task, int *place)
 {
+    struct sec_docstore *store;
     int at = 0;
     s->clock++;
     for (int i = 0; i < SEC_OPEN_STORES; i++) {
         if (s->v[i].store && s->v[i].task == task) {
             s->v[i].used = s->clock;
-            *out = s->v[i].store;
+            *place = i;
             return 0;
         }
         if (!s->v[i].store || (s->v[at].store && s->v[i].used < s->v[at].used))
@@ -43,11 +51,13 @@ static int open_store(struct sec_stores *s, size_t task, struct sec_docstore **o
     char *name = sec_work_path(s->w, "docs", task, "");
     if (!name)
         return SEC_ENOMEM;
-    int rc = sec_docstore_open(name, out);
+    int rc = sec_docstore_open(name, &store);
     free(name);
     if (rc)
         return rc;
-    s->v[at].store = *out;
+    *place = at;
+    s->v[at].store = store;
+    s->v[at].sketches = -1;
     s->v[at].task = task;
     s->v[at].used = s->clock;
     return 0;
@@ -56,12 +66,75 @@ static int open_store(struct sec_stores *s, size_t task, struct sec_docstore **o
 int sec_stores_get(struct sec_stores *s, uint64_t document, int r, struct sec_docrow *row,
                    const char **text)
 {
-    struct sec_docstore *store;
+    int at;
     struct sec_docrow unused;
-    int rc = open_store(s, sec_key_task(document), &store);
+    int rc = open_store(s, sec_key_task(document), &at);
     return rc ? rc
-              : sec_docstore_get(store, &s->reader[r], sec_key_number(document),
+              : sec_docstore_get(s->v[at].store, &s->reader[r], sec_key_number(document),
                                  row ? row : &unused, text);
+}
+
+static int read_sketch(struct sec_stores *s, uint64_t document, uint8_t sketch[SEC_MINHASH_N])
+{
+    int at;
+    size_t task = sec_key_task(document);
+    int rc = open_store(s, task, &at);
+    if (rc)
+        return rc;
+    if (s->v[at].sketches < 0) {
+        if (!s->v[at].path)
+            s->v[at].path = sec_work_path(s->w, "bands", task, "sketch");
+        if (!s->v[at].path)
+            return SEC_ENOMEM;
+        s->v[at].sketches = open(s->v[at].path, O_RDONLY | O_CLOEXEC);
+        if (s->v[at].sketches < 0)
+            return sec_fail_errno(errno, "cannot open %s", s->v[at].path);
+    }
+    return sec_sketch_read(s->v[at].sketches, s->v[at].path, sec_key_number(document), sketch);
+}
+
+static uint64_t spread(uint64_t document)
+{
+    return document * UINT64_C(0x9E3779B97F4A7C15) >> 32;
+}
+
+static int make_kept(struct sec_stores *s)
+{
+    s->sketches = malloc(SEC_KEPT_SKETCHES * sizeof *s->sketches);
+    if (!s->sketches)
+        return sec_fail(SEC_ENOMEM, "out of memory for sketches");
+    for (size_t i = 0; i < SEC_KEPT_SKETCHES; i++)
+        s->sketches[i].document = UINT64_MAX;
+    return 0;
+}
+
+/* The document's place among the kept ones, filled. */
+static int get_sketch(struct sec_stores *s, uint64_t document, const struct sec_kept_sketch **out)
+{
+    struct sec_kept_sketch *k = &s->sketches[spread(document) % SEC_KEPT_SKETCHES];
+    *out = k;
+    if (k->document == document)
+        return 0;
+    k->document = UINT64_MAX;
+    int rc = read_sketch(s, document, k->v);
+    if (!rc)
+        k->document = document;
+    return rc;
+}
+
+int sec_stores_estimate(struct sec_stores *s, uint64_t a, uint64_t b, double *similarity)
+{
+    int rc = 0;
+    const struct sec_kept_sketch *x, *y;
+    struct sec_kept_sketch copy;
+    if (!s->sketches)
+        SEC_TRY(make_kept(s));
+    SEC_TRY(get_sketch(s, a, &x));
+    copy = *x; /* b may have the same place */
+    SEC_TRY(get_sketch(s, b, &y));
+    *similarity = sec_sketch_similarity(copy.v, y->v);
+fail:
+    return rc;
 }
 
 void sec_stores_free(struct sec_stores *s)
@@ -71,6 +144,7 @@ void sec_stores_free(struct sec_stores *s)
             close_place(s, i);
     for (int r = 0; r < SEC_STORE_READERS; r++)
         sec_docreader_free(&s->reader[r]);
+    free(s->sketches);
 }
 
 /* Sets in a chained hash table, and in a list by last use. */
@@ -112,7 +186,7 @@ int sec_set_cache_new(const struct sec_corpus_work *w, size_t memory, struct sec
 
 static struct entry **bucket(struct sec_set_cache *c, uint64_t document)
 {
-    return &c->table[(document * UINT64_C(0x9E3779B97F4A7C15) >> 32) & c->mask];
+    return &c->table[spread(document) & c->mask];
 }
 
 static void unlink_entry(struct sec_set_cache *c, struct entry *e)
@@ -190,6 +264,11 @@ int sec_set_cache_get(struct sec_set_cache *c, uint64_t document, int r,
     }
     *set = &e->set;
     return 0;
+}
+
+struct sec_stores *sec_set_cache_stores(struct sec_set_cache *c)
+{
+    return &c->stores;
 }
 
 void sec_set_cache_free(struct sec_set_cache *c)

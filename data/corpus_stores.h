@@ -5,24 +5,33 @@
 
 #include "data/corpus_work.h"
 #include "data/docstore.h"
+#include "data/sketch.h"
 
-enum { SEC_OPEN_STORES = 16, SEC_STORE_READERS = 2 };
+enum { SEC_OPEN_STORES = 64, SEC_STORE_READERS = 2, SEC_KEPT_SKETCHES = 1 << 15 };
 
 struct sec_stores {
     const struct sec_corpus_work *w;
     struct {
         size_t task;
         struct sec_docstore *store; /* NULL = free place */
+        int sketches;               /* -1 = not open */
+        char *path;                 /* of the sketches */
         uint64_t used;
     } v[SEC_OPEN_STORES];
     uint64_t clock;
     struct sec_docreader reader[SEC_STORE_READERS];
+    struct sec_kept_sketch {
+        uint64_t document; /* UINT64_MAX = none */
+        uint8_t v[SEC_MINHASH_N];
+    } * sketches; /* [SEC_KEPT_SKETCHES] by hash of the document; made when needed */
 };
 void sec_stores_init(struct sec_stores *s, const struct sec_corpus_work *w);
 /* Text and row of a document; either may be NULL. Reader r keeps the text until its next use: one
  * for documents in order, one for the others, so that frames are decoded once. */
 int sec_stores_get(struct sec_stores *s, uint64_t document, int r, struct sec_docrow *row,
                    const char **text);
+/* Estimate of the similarity of two documents, out of their sketches. */
+int sec_stores_estimate(struct sec_stores *s, uint64_t a, uint64_t b, double *similarity);
 void sec_stores_free(struct sec_stores *s);
 
 struct sec_set_cache;
@@ -30,6 +39,8 @@ int sec_set_cache_new(const struct sec_corpus_work *w, size_t memory, struct sec
 /* The shingle set of the document's masked text, valid until the second call after this one. */
 int sec_set_cache_get(struct sec_set_cache *c, uint64_t document, int r,
                       const struct sec_shingle_set **set);
+/* The stores behind it. */
+struct sec_stores *sec_set_cache_stores(struct sec_set_cache *c);
 void sec_set_cache_free(struct sec_set_cache *c);
 
 #endif

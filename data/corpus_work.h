@@ -19,6 +19,8 @@
  *   documents  docs/TASK.docs .rows        data/docstore.h
  *              ids/TASK.part               {id lo, id hi, document} by id
  *              bands/TASK.part             {band key, document} by key; only with minhash
+ *              bands/TASK.sketch           data/sketch.h; without minhash the stage tests-keys
+ *                                          leaves them
  *              removed/TASK.zst            the records' part of the ledger, zstd frames
  *              docs/TASK.sum               struct sec_task_sum
  *   (the rest is corpus_near.h's and corpus_write.h's)

@@ -15,7 +15,7 @@ struct sec_docwriter {
     struct sec_atomic docs, rows;
     struct sec_buf text, packed, row_bytes;
     ZSTD_CCtx *zstd;
-    uint64_t count, checks;
+    uint64_t count;
 };
 
 void sec_docwriter_abort(struct sec_docwriter *w)
@@ -113,7 +113,6 @@ int sec_docwriter_add(struct sec_docwriter *w, const struct sec_docrow *row, con
     full.check = sec_doc_row_check(&full, w->count);
     SEC_TRY(sec_buf_add(&w->text, text, len));
     SEC_TRY(sec_buf_add(&w->row_bytes, &full, sizeof full));
-    w->checks = sec_doc_chain(w->checks, full.check);
     w->count++;
     if (w->row_bytes.len >= ROWS_BUFFER)
         SEC_TRY(write_rows(w));
@@ -125,13 +124,12 @@ int sec_docwriter_seal(struct sec_docwriter *w, uint64_t *documents)
 {
     int rc = 0;
     SEC_TRY(write_frame(w));
-    struct sec_doc_trailer t = {w->count,
-                                sec_hash64(&w->docs.written, sizeof w->docs.written, w->checks),
-                                w->docs.written, SEC_DOC_MAGIC};
+    struct sec_doc_trailer t = {w->count, w->docs.written, 0, SEC_DOC_MAGIC};
+    t.check = sec_doc_trailer_check(&t);
     SEC_TRY(sec_buf_add(&w->row_bytes, &t, sizeof t));
     SEC_TRY(write_rows(w));
-    SEC_TRY(sec_atomic_commit(&w->docs));
-    SEC_TRY(sec_atomic_commit(&w->rows));
+    SEC_TRY(sec_atomic_commit_unsynced(&w->docs));
+    SEC_TRY(sec_atomic_commit_unsynced(&w->rows));
     if (documents)
         *documents = w->count;
 fail:

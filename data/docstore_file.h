@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-enum { SEC_DOC_FRAME_TEXT = 1 << 16 };
+/* Small, since documents are read at random too. */
+enum { SEC_DOC_FRAME_TEXT = 1 << 14 };
 
 /* In front of each frame: a skippable frame of zstd. */
 struct sec_doc_head {
@@ -19,9 +20,14 @@ struct sec_doc_head {
 _Static_assert(sizeof(struct sec_doc_head) == 24, "heads are read as they lie");
 
 struct sec_doc_trailer {
-    uint64_t count, checks, docs_bytes, magic;
+    uint64_t count, docs_bytes, check, magic; /* check: XXH3 of the two before */
 };
-#define SEC_DOC_MAGIC UINT64_C(0x3153574F52434553) /* "SECROWS1" */
+#define SEC_DOC_MAGIC UINT64_C(0x3253574F52434553) /* "SECROWS2" */
+
+static inline uint64_t sec_doc_trailer_check(const struct sec_doc_trailer *t)
+{
+    return sec_hash64(t, offsetof(struct sec_doc_trailer, check), SEC_DOC_MAGIC);
+}
 
 static inline uint64_t sec_doc_frame_check(const struct sec_doc_head *h, const void *packed)
 {
@@ -31,11 +37,6 @@ static inline uint64_t sec_doc_frame_check(const struct sec_doc_head *h, const v
 static inline uint32_t sec_doc_row_check(const struct sec_docrow *row, uint64_t number)
 {
     return (uint32_t)sec_hash64(row, offsetof(struct sec_docrow, check), number);
-}
-
-static inline uint64_t sec_doc_chain(uint64_t checks, uint32_t check)
-{
-    return sec_hash64(&check, sizeof check, checks);
 }
 
 #endif

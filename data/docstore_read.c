@@ -15,7 +15,7 @@
 #include <zstd.h>
 
 /* First read of a frame: most are shorter, so that one call is enough. */
-enum { FIRST_READ = 20 << 10, ROWS_AT_ONCE = 1024 };
+enum { FIRST_READ = 6 << 10 };
 
 struct sec_docstore {
     char *docs, *rows; /* paths */
@@ -69,31 +69,6 @@ static int read_at(const struct sec_docstore *s, bool rows, void *p, size_t n, u
     return rc == SEC_EDATA ? damaged(s, path, off, "the file ends too early") : rc;
 }
 
-static int check_rows(const struct sec_docstore *s, const struct sec_doc_trailer *t)
-{
-    int rc = 0;
-    uint64_t chain = 0;
-    struct sec_docrow *rows = malloc(ROWS_AT_ONCE * sizeof *rows);
-    if (!rows)
-        return sec_fail(SEC_ENOMEM, "%s: out of memory for %d rows", s->rows, ROWS_AT_ONCE);
-    for (uint64_t i = 0; i < s->count; i += ROWS_AT_ONCE) {
-        uint64_t n = s->count - i < ROWS_AT_ONCE ? s->count - i : ROWS_AT_ONCE;
-        SEC_TRY(read_at(s, true, rows, n * sizeof *rows, i * sizeof *rows));
-        for (uint64_t j = 0; j < n; j++) {
-            if (sec_doc_row_check(rows + j, i + j) != rows[j].check) {
-                rc = damaged(s, s->rows, (i + j) * sizeof *rows, "damaged row");
-                goto fail;
-            }
-            chain = sec_doc_chain(chain, rows[j].check);
-        }
-    }
-    if (sec_hash64(&t->docs_bytes, sizeof t->docs_bytes, chain) != t->checks)
-        rc = damaged(s, s->rows, s->count * sizeof *rows, "damaged trailer");
-fail:
-    free(rows);
-    return rc;
-}
-
 static int check_store(struct sec_docstore *s)
 {
     struct sec_doc_trailer t;
@@ -106,12 +81,12 @@ static int check_store(struct sec_docstore *s)
     int rc = read_at(s, true, &t, sizeof t, size - sizeof t);
     if (rc)
         return rc;
-    if (t.magic != SEC_DOC_MAGIC || t.count != (size - sizeof t) / sizeof(struct sec_docrow))
+    if (t.magic != SEC_DOC_MAGIC || t.check != sec_doc_trailer_check(&t) ||
+        t.count != (size - sizeof t) / sizeof(struct sec_docrow))
         return damaged(s, s->rows, size - sizeof t, "damaged trailer");
     s->count = t.count;
     s->docs_bytes = t.docs_bytes;
-    rc = check_rows(s, &t);
-    if (!rc && t.docs_bytes != (uint64_t)docs.st_size)
+    if (t.docs_bytes != (uint64_t)docs.st_size)
         return damaged(s, s->docs, (uint64_t)docs.st_size,
                        "the file has another length than its rows say");
     return rc;

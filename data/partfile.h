@@ -5,7 +5,8 @@
  *
  * File: header (magic, version, words, parts), blocks {u32 part, u32 count, u64 xxh3 of payload,
  * payload}, index of blocks by partition with record counts, its XXH3, its length and a magic. All
- * little-endian. It appears under its name only when complete and fsynced. A damaged block or index
+ * little-endian. It appears under its name only when complete; it is not flushed to
+ * disk, since one that is lost with the power is found by its hashes. A damaged block or index
  * is SEC_EDATA naming file and byte; the file is then renamed to NAME.damaged, so that running the
  * job again makes it anew.
  *

@@ -203,7 +203,7 @@ int sec_part_seal(struct sec_part_writer *w, uint64_t *records)
     if (records)
         *records = w->written;
     if (!rc)
-        rc = sec_atomic_commit(&w->file);
+        rc = sec_atomic_commit_unsynced(&w->file);
     sec_part_abort(w);
     return rc;
 }
