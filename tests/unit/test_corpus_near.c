@@ -5,6 +5,7 @@
 #include "data/corpus_near.h"
 #include "data/docstore.h"
 #include "data/partfile.h"
+#include "data/sketch.h"
 #include "data/template.h"
 
 #include <setjmp.h>
@@ -27,6 +28,7 @@ struct document {
     uint64_t *gram; /* distinct windows of 5 bytes of the masked text, ascending */
     size_t grams;
     uint64_t bands[16], tests[32];
+    uint32_t signature[SEC_MINHASH_N];
     int source;
     enum sec_split split;
     uint64_t reason; /* of the reference; 0 = stays */
@@ -103,7 +105,6 @@ static double jaccard(const struct document *a, const struct document *b)
 static void make_documents(void)
 {
     struct sec_shingler shingler = {0};
-    uint32_t signature[SEC_MINHASH_N];
     for (size_t i = 0; i < N; i++) {
         struct document *d = &docs[i];
         d->key = sec_doc_key(i / PER_TASK, i % PER_TASK);
@@ -112,9 +113,9 @@ static void make_documents(void)
         d->id = sec_hash128(d->text.data, d->text.len);
         make_grams(d);
         assert_int_equal(sec_shingle(&shingler, &options.near, d->text.data, d->text.len), 0);
-        sec_minhash_sign(shingler.hash, shingler.n, signature);
-        sec_minhash_keys(signature, 16, 8, d->bands);
-        sec_minhash_keys(signature, 32, 4, d->tests);
+        sec_minhash_sign(shingler.hash, shingler.n, d->signature);
+        sec_minhash_keys(d->signature, 16, 8, d->bands);
+        sec_minhash_keys(d->signature, 32, 4, d->tests);
         d->split = sec_split_of_cluster(&options.split, d->source == 0, d->cluster);
     }
     sec_shingler_free(&shingler);
@@ -125,18 +126,22 @@ static void write_task(const struct sec_corpus_work *w, size_t task)
 {
     struct sec_docwriter *store;
     struct sec_part_writer *ids, *bands;
+    struct sec_sketch_writer *sketches;
     char *docs_path = sec_work_path(w, "docs", task, ""),
          *ids_path = sec_work_path(w, "ids", task, "part"),
-         *bands_path = sec_work_path(w, "bands", task, "part");
+         *bands_path = sec_work_path(w, "bands", task, "part"),
+         *sketch_path = sec_work_path(w, "bands", task, "sketch");
     assert_int_equal(sec_docwriter_open(docs_path, &store), 0);
     assert_int_equal(sec_part_create(ids_path, 3, PARTS, 1 << 16, &ids), 0);
     assert_int_equal(sec_part_create(bands_path, 2, PARTS, 1 << 16, &bands), 0);
+    assert_int_equal(sec_sketch_create(sketch_path, &sketches), 0);
     for (size_t i = task * PER_TASK; i < (task + 1) * PER_TASK; i++) {
         const struct document *d = &docs[i];
         struct sec_docrow row = {.id = d->id, .cluster = d->cluster, .line = 1, .records = 1};
         assert_int_equal(sec_docwriter_add(store, &row, d->text.data, d->text.len), 0);
         uint64_t id[] = {d->id.lo, d->id.hi, d->key};
         assert_int_equal(sec_part_add(ids, d->id.lo % PARTS, id), 0);
+        assert_int_equal(sec_sketch_add(sketches, d->signature), 0);
         for (int b = 0; b < 16; b++)
             assert_int_equal(
                 sec_part_add(bands, d->bands[b] % PARTS, (uint64_t[]){d->bands[b], d->key}), 0);
@@ -144,9 +149,11 @@ static void write_task(const struct sec_corpus_work *w, size_t task)
     assert_int_equal(sec_docwriter_seal(store, NULL), 0);
     assert_int_equal(sec_part_seal(ids, NULL), 0);
     assert_int_equal(sec_part_seal(bands, NULL), 0);
+    assert_int_equal(sec_sketch_seal(sketches), 0);
     free(docs_path);
     free(ids_path);
     free(bands_path);
+    free(sketch_path);
 }
 
 /* The reference. */
