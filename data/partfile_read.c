@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "base/sort.h"
 #include "data/partruns.h"
+#include "data/sealed.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,19 +38,14 @@ struct sec_part_stream {
 
 static int damaged(const struct index *x, uint64_t at, const char *what)
 {
-    return sec_fail(SEC_EDATA, "%s: damaged: %s at byte %llu", x->path, what,
-                    (unsigned long long)at);
+    return sec_fail(SEC_EDATA, "%s: damaged: %s at byte %llu; run again to make it anew", x->path,
+                    what, (unsigned long long)at);
 }
 
-/* A file that cannot be trusted gets out of the way of the next run, which then makes it anew. */
 static int set_aside(int rc, const char *path)
 {
-    char *aside;
-    if (rc != SEC_EDATA || asprintf(&aside, "%s.damaged", path) < 0)
-        return rc;
-    if (!rename(path, aside))
-        sec_fail(rc, "%s (now %s; run again to make it anew)", sec_error(), aside);
-    free(aside);
+    if (rc == SEC_EDATA)
+        sec_set_aside(path);
     return rc;
 }
 
@@ -86,7 +82,7 @@ static int open_index(const char *path, struct index *x)
 {
     *x = (struct index){.path = path, .fd = open(path, O_RDONLY | O_CLOEXEC)};
     if (x->fd < 0)
-        return sec_fail_errno(errno, "%s: cannot open", path);
+        return sec_if_set_aside(sec_fail_errno(errno, "%s: cannot open", path), path);
     int rc = read_ends(x);
     if (rc)
         return rc;

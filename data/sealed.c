@@ -35,6 +35,19 @@ void sec_set_aside(const char *path)
     free(to);
 }
 
+int sec_if_set_aside(int rc, const char *path)
+{
+    char *aside;
+    if (sec_exists(path) || asprintf(&aside, "%s.damaged", path) < 0)
+        return rc;
+    if (sec_exists(aside))
+        rc = sec_fail(SEC_EDATA,
+                      "%s is damaged and now %s; run the same command again, it is made anew", path,
+                      sec_basename(aside));
+    free(aside);
+    return rc;
+}
+
 static int damaged(const char *path, const char *what)
 {
     sec_set_aside(path);
@@ -48,7 +61,7 @@ int sec_sealed_read(const char *path, struct sec_buf *out)
     sec_buf_clear(out);
     int rc = sec_read_file(path, out);
     if (rc)
-        return rc;
+        return sec_if_set_aside(rc, path);
     if (out->len < sizeof tail)
         return damaged(path, "cut off");
     out->len -= sizeof tail;

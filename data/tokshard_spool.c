@@ -45,7 +45,7 @@ int spool_open_file(const char *path, int *fd, uint64_t *size, struct spool_head
 {
     *fd = open(path, O_RDONLY | O_CLOEXEC);
     if (*fd < 0)
-        return sec_fail_errno(errno, "%s: cannot open", path);
+        return sec_if_set_aside(sec_fail_errno(errno, "%s: cannot open", path), path);
     *size = (uint64_t)lseek(*fd, 0, SEEK_END);
     int rc = sec_pread_full(*fd, h, sizeof *h, 0, path);
     if (!rc && (memcmp(h->magic, SPOOL_MAGIC, 8) || h->check != SPOOL_CHECK(h)))

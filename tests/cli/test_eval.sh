@@ -33,7 +33,7 @@ grep -q 'bits_per_byte' "$T/run/report.html" || fail "the run's report lacks the
 expect 2 "usage" "$SECENC" eval "$T/run"
 expect 2 "'idt' is no split" ev "$T/run" --split idt
 expect 1 "nowhere" ev "$T/nowhere"
-expect 1 "nowhere" "$SECENC" eval "$T/run" --data "$T/nowhere"
+expect 3 "nowhere is no token data set" "$SECENC" eval "$T/run" --data "$T/nowhere"
 expect 3 "48000 tokens, not 60000" ev "$T/run" --seq-len 60000
 mkdir "$T/empty"
 expect 3 "not a model" ev "$T/empty"
