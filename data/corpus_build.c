@@ -65,8 +65,11 @@ int sec_corpus_build(const struct sec_corpus_options *o, struct sec_corpus_repor
     report->seconds = sec_now() - started;
 fail:
     sec_progress_done();
+    bool keep = rc && has_work(&w);
+    if (keep && place.root)
+        sec_info("%s keeps what is complete; the same command goes on from there", w.dir);
     if (place.root)
-        sec_place_close(&place, rc && has_work(&w));
+        sec_place_close(&place, keep);
     sec_corpus_work_free(&w);
     return rc;
 }

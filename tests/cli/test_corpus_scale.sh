@@ -12,10 +12,13 @@ bad() { echo "FAIL: $*" >&2; fails=1; }
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 ranks="1"
 if command -v mpirun > /dev/null && ! "$SECENC" doctor | grep -q 'MPI  *none'; then ranks="1 2 3 4"; fi
-on() { # on R COMMAND...
+on() { # on R COMMAND...; the leaks of MPI are not ours
     local r=$1; shift
-    if [ "$r" = 1 ]; then timeout 120 "$@"; else timeout -k 5 120 mpirun --oversubscribe -n "$r" "$@"; fi
+    if [ "$r" = 1 ]; then timeout 120 "$@"; return; fi
+    ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0" timeout -k 5 120 mpirun --oversubscribe -n "$r" "$@"
 }
+limit=256 # MiB; a sanitizer's own memory does not count
+(ulimit -v 500000; "$SECENC" --version) > /dev/null 2>&1 || limit=100000
 same() { diff -r -x .lock "$1" "$2" > /dev/null; }
 expect() { # expect CODE PATTERN COMMAND...: that exit code and one error line that matches
     local code=$1 pattern=$2 got; shift 2
@@ -277,13 +280,13 @@ echo "== a large file: by parts as in one piece, within the memory"
 "$SECENC" synth -o big --size 150M --formats sshd --seed 5 > /dev/null 2>&1 || bad "synth"
 big=$(ls big/*.log | head -1); mkdir packed; zstd -q -1 "$big" -o packed/$(basename "$big").zst
 bopts=(--dedup exact,minhash --split idts=.02 --quiet --memory 256M --threads 1)
-python3 - "$SECENC" "$big" "${bopts[@]}" <<'PY' || fails=1
+python3 - $limit "$SECENC" "$big" "${bopts[@]}" <<'PY' || fails=1
 import resource, subprocess, sys
-secenc, big, *opts = sys.argv[1:]
+limit, secenc, big, *opts = sys.argv[1:]
 p = subprocess.run([secenc, 'corpus', 'build', big, '-o', 'b1', *opts], stdout=subprocess.DEVNULL)
 peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 print('   peak %d MiB' % (peak >> 10))
-sys.exit(p.returncode or (peak > 256 << 10 and 'FAIL: %d KiB resident, 256 MiB allowed' % peak))
+sys.exit(p.returncode or (peak > int(limit) << 10 and 'FAIL: %d KiB resident, %s MiB allowed' % (peak, limit)))
 PY
 "$SECENC" corpus build packed "${bopts[@]}" -o b2 > out 2> err || bad "packed: $(cat err)"
 for d in train idts; do # frames are cut by task, documents are the same
