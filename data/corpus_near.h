@@ -17,7 +17,8 @@
  * reported.
  *
  *   stage     leaves
- *   near-*    near/..., removed at the end of each round
+ *   near-*    near/..., removed at the end of each round; near/buckets/PART.part: {band key,
+ *             document} of documents that share a key, for the rounds after the first
  *   gone      gone/GROUP.part  {document, reason, keeper document, bits of the similarity (double)}
  *             in a partition a task
  *

@@ -21,6 +21,7 @@ struct sec_near {
     unsigned round;        /* from 0 in each scope */
     char dir[32];          /* its folder below .build */
     struct sec_list bands; /* files of the documents stage */
+    bool buckets;          /* near/buckets/PART.part holds all of them that matter */
     struct sec_list edges; /* files of the first stage, for the second */
     struct sec_list gone;  /* files of gone documents so far, partitioned by group */
     bool decontaminated;   /* near/tests/gone/GROUP.part is there */

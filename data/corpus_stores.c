@@ -160,6 +160,8 @@ struct sec_set_cache {
     struct entry **table;
     size_t mask, n, used, memory;
     struct entry *newest, *oldest;
+    struct entry *current; /* of the document in turn: it is not asked for again, so it takes no
+                              room of others; NULL = none */
 };
 
 enum { LEAST_ENTRIES = 2, BYTES_A_SLOT = 4096 };
@@ -221,7 +223,14 @@ static void drop_oldest(struct sec_set_cache *c)
     free(e);
 }
 
-static int add_entry(struct sec_set_cache *c, uint64_t document, int r, struct entry **out)
+static void delete_entry(struct entry *e)
+{
+    if (e)
+        sec_shingle_set_free(&e->set);
+    free(e);
+}
+
+static int make_entry(struct sec_set_cache *c, uint64_t document, int r, struct entry **out)
 {
     int rc;
     const char *text;
@@ -233,14 +242,6 @@ static int add_entry(struct sec_set_cache *c, uint64_t document, int r, struct e
     SEC_TRY(sec_shingle(&c->shingler, &c->stores.w->o->near, text, row.len));
     SEC_TRY(sec_shingle_set_make(c->shingler.hash, c->shingler.n, &e->set));
     e->document = document;
-    struct entry **at = bucket(c, document);
-    e->chain = *at;
-    *at = e;
-    make_newest(c, e);
-    c->used += entry_bytes(e);
-    c->n++;
-    while (c->used > c->memory && c->n > LEAST_ENTRIES)
-        drop_oldest(c);
     *out = e;
     return 0;
 fail:
@@ -248,22 +249,49 @@ fail:
     return rc;
 }
 
+static void add_entry(struct sec_set_cache *c, struct entry *e)
+{
+    struct entry **at = bucket(c, e->document);
+    e->chain = *at;
+    *at = e;
+    make_newest(c, e);
+    c->used += entry_bytes(e);
+    c->n++;
+    while (c->used > c->memory && c->n > LEAST_ENTRIES)
+        drop_oldest(c);
+}
+
+static int get_current(struct sec_set_cache *c, uint64_t document, struct entry **out)
+{
+    int rc = 0;
+    if (!c->current || c->current->document != document) {
+        delete_entry(c->current);
+        c->current = NULL;
+        rc = make_entry(c, document, 0, &c->current);
+    }
+    *out = c->current;
+    return rc;
+}
+
 int sec_set_cache_get(struct sec_set_cache *c, uint64_t document, int r,
                       const struct sec_shingle_set **set)
 {
+    int rc = 0;
     struct entry *e = *bucket(c, document);
     while (e && e->document != document)
         e = e->chain;
     if (e) {
         unlink_entry(c, e);
         make_newest(c, e);
+    } else if (r == 0) {
+        SEC_TRY(get_current(c, document, &e));
     } else {
-        int rc = add_entry(c, document, r, &e);
-        if (rc)
-            return rc;
+        SEC_TRY(make_entry(c, document, r, &e));
+        add_entry(c, e);
     }
     *set = &e->set;
-    return 0;
+fail:
+    return rc;
 }
 
 struct sec_stores *sec_set_cache_stores(struct sec_set_cache *c)
@@ -277,6 +305,7 @@ void sec_set_cache_free(struct sec_set_cache *c)
         return;
     while (c->oldest)
         drop_oldest(c);
+    delete_entry(c->current);
     sec_stores_free(&c->stores);
     sec_shingler_free(&c->shingler);
     free(c->table);

@@ -36,7 +36,8 @@ void sec_stores_free(struct sec_stores *s);
 
 struct sec_set_cache;
 int sec_set_cache_new(const struct sec_corpus_work *w, size_t memory, struct sec_set_cache **out);
-/* The shingle set of the document's masked text, valid until the second call after this one. */
+/* The shingle set of the document's masked text, valid until the second call after this one. r 0:
+ * the document in turn, of which others are asked about (r 1). */
 int sec_set_cache_get(struct sec_set_cache *c, uint64_t document, int r,
                       const struct sec_shingle_set **set);
 /* The stores behind it. */

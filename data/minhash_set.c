@@ -66,7 +66,7 @@ int sec_shingle_set_make(const uint32_t *shingles, size_t n, struct sec_shingle_
 {
     size_t slots = 2 * BUCKET; /* never full */
     memset(out, 0, sizeof *out);
-    while (slots < 2 * n)
+    while (slots / 4 * 3 < n)
         slots *= 2;
     if (slots > UINT32_MAX)
         return sec_fail(SEC_EDATA, "a document with %zu shingles; at most 2^30", n);
