@@ -21,12 +21,13 @@ struct verify_sum {
 };
 
 static int put_keys(const struct sec_near *n, struct sec_part_writer *out,
-                    const uint32_t signature[SEC_MINHASH_N], const struct sec_docrow *row,
-                    uint64_t document, bool train)
+                    const uint8_t sketch[SEC_MINHASH_N], const struct sec_docrow *row,
+                    uint64_t document)
 {
     int rc = 0;
     uint64_t keys[KEYS];
-    sec_minhash_keys(signature, BANDS, ROWS, keys);
+    bool train = sec_corpus_split(n->w, sec_key_task(document), row->cluster) == SEC_SPLIT_TRAIN;
+    sec_sketch_keys(sketch, BANDS, ROWS, keys);
     keys[BANDS] = sec_hash64(&row->cluster, sizeof row->cluster, BANDS);
     for (int k = 0; k < KEYS && !rc; k++) {
         size_t part = (size_t)((unsigned __int128)keys[k] * n->w->n_parts >> 64);
@@ -35,7 +36,7 @@ static int put_keys(const struct sec_near *n, struct sec_part_writer *out,
     return rc;
 }
 
-/* sketches: NULL when the documents stage made them. */
+/* sketches: where those go that the documents stage did not make; NULL = it did. */
 static int document_keys(const struct sec_near *n, uint64_t document, struct sec_stores *stores,
                          struct sec_shingler *shingler, struct sec_part_writer *out,
                          struct sec_sketch_writer *sketches)
@@ -44,13 +45,17 @@ static int document_keys(const struct sec_near *n, uint64_t document, struct sec
     struct sec_docrow row;
     const char *text;
     uint32_t signature[SEC_MINHASH_N];
-    SEC_TRY(sec_stores_get(stores, document, 0, &row, &text));
-    SEC_TRY(sec_shingle(shingler, &n->w->o->near, text, row.len));
-    sec_minhash_sign(shingler->hash, shingler->n, signature);
-    if (sketches)
+    uint8_t sketch[SEC_MINHASH_N];
+    SEC_TRY(sec_stores_get(stores, document, 0, &row, sketches ? &text : NULL));
+    if (sketches) {
+        SEC_TRY(sec_shingle(shingler, &n->w->o->near, text, row.len));
+        sec_minhash_sign(shingler->hash, shingler->n, signature);
         SEC_TRY(sec_sketch_add(sketches, signature));
-    bool train = sec_corpus_split(n->w, sec_key_task(document), row.cluster) == SEC_SPLIT_TRAIN;
-    rc = put_keys(n, out, signature, &row, document, train);
+        sec_sketch_of(signature, sketch);
+    } else {
+        SEC_TRY(sec_stores_sketch(stores, document, sketch));
+    }
+    rc = put_keys(n, out, sketch, &row, document);
 fail:
     return rc;
 }

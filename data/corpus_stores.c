@@ -74,7 +74,7 @@ int sec_stores_get(struct sec_stores *s, uint64_t document, int r, struct sec_do
                                  row ? row : &unused, text);
 }
 
-static int read_sketch(struct sec_stores *s, uint64_t document, uint8_t sketch[SEC_MINHASH_N])
+int sec_stores_sketch(struct sec_stores *s, uint64_t document, uint8_t sketch[SEC_MINHASH_N])
 {
     int at;
     size_t task = sec_key_task(document);
@@ -116,7 +116,7 @@ static int get_sketch(struct sec_stores *s, uint64_t document, const struct sec_
     if (k->document == document)
         return 0;
     k->document = UINT64_MAX;
-    int rc = read_sketch(s, document, k->v);
+    int rc = sec_stores_sketch(s, document, k->v);
     if (!rc)
         k->document = document;
     return rc;

@@ -30,6 +30,7 @@ void sec_stores_init(struct sec_stores *s, const struct sec_corpus_work *w);
  * for documents in order, one for the others, so that frames are decoded once. */
 int sec_stores_get(struct sec_stores *s, uint64_t document, int r, struct sec_docrow *row,
                    const char **text);
+int sec_stores_sketch(struct sec_stores *s, uint64_t document, uint8_t sketch[SEC_MINHASH_N]);
 /* Estimate of the similarity of two documents, out of their sketches. */
 int sec_stores_estimate(struct sec_stores *s, uint64_t a, uint64_t b, double *similarity);
 void sec_stores_free(struct sec_stores *s);

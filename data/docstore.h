@@ -53,6 +53,8 @@ struct sec_docreader {
     uint64_t frame;
     struct sec_buf packed, text;
     void *zstd;
+    struct sec_docrow rows[64]; /* from rows_first on, of the opening rows_of */
+    uint64_t rows_first, rows_of;
 };
 /* Row i and its text, which stays valid until the reader is used again. text may be NULL (row
  * only).

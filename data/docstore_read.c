@@ -184,6 +184,27 @@ static int decode_frame(struct sec_docstore *s, struct sec_docreader *r, uint64_
     return 0;
 }
 
+/* Rows are read some at a time: most are asked for in order. */
+static int get_row(const struct sec_docstore *s, struct sec_docreader *r, uint64_t i,
+                   struct sec_docrow *row)
+{
+    enum { AT_ONCE = sizeof r->rows / sizeof *r->rows };
+    uint64_t first = i / AT_ONCE * AT_ONCE;
+    if (r->rows_of != s->opening || r->rows_first != first) {
+        size_t n = s->count - first < AT_ONCE ? (size_t)(s->count - first) : AT_ONCE;
+        r->rows_of = 0;
+        int rc = read_at(s, true, r->rows, n * sizeof *r->rows, first * sizeof *r->rows);
+        if (rc)
+            return rc;
+        r->rows_of = s->opening;
+        r->rows_first = first;
+    }
+    *row = r->rows[i - first];
+    if (sec_doc_row_check(row, i) != row->check)
+        return damaged(s, s->rows, i * sizeof *row, "damaged row");
+    return 0;
+}
+
 int sec_docstore_get(struct sec_docstore *s, struct sec_docreader *r, uint64_t i,
                      struct sec_docrow *row, const char **text)
 {
@@ -193,13 +214,9 @@ int sec_docstore_get(struct sec_docstore *s, struct sec_docreader *r, uint64_t i
     struct sec_docrow own;
     if (!row)
         row = &own;
-    int rc = read_at(s, true, row, sizeof *row, i * sizeof *row);
-    if (rc)
+    int rc = get_row(s, r, i, row);
+    if (rc || !text)
         return rc;
-    if (sec_doc_row_check(row, i) != row->check)
-        return damaged(s, s->rows, i * sizeof *row, "damaged row");
-    if (!text)
-        return 0;
     if (!row->len) {
         *text = "";
         return 0;

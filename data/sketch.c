@@ -50,11 +50,23 @@ static uint64_t check(const struct record *r, uint64_t i)
     return sec_hash64(r->v, sizeof r->v, i);
 }
 
+void sec_sketch_of(const uint32_t signature[SEC_MINHASH_N], uint8_t sketch[SEC_MINHASH_N])
+{
+    for (int i = 0; i < SEC_MINHASH_N; i++)
+        sketch[i] = (uint8_t)signature[i];
+}
+
+void sec_sketch_keys(const uint8_t sketch[SEC_MINHASH_N], unsigned bands, unsigned rows,
+                     uint64_t *keys)
+{
+    for (unsigned b = 0; b < bands; b++)
+        keys[b] = sec_hash64(sketch + (size_t)b * rows, rows, b);
+}
+
 int sec_sketch_add(struct sec_sketch_writer *w, const uint32_t signature[SEC_MINHASH_N])
 {
     struct record *r = &w->v[w->n];
-    for (int i = 0; i < SEC_MINHASH_N; i++)
-        r->v[i] = (uint8_t)signature[i];
+    sec_sketch_of(signature, r->v);
     r->check = check(r, w->written + w->n);
     return ++w->n == AT_ONCE ? flush(w) : 0;
 }

@@ -20,6 +20,12 @@ void sec_sketch_abort(struct sec_sketch_writer *w);
 /* Sketch of document i out of an open file; path is for messages. */
 int sec_sketch_read(int fd, const char *path, uint64_t i, uint8_t sketch[SEC_MINHASH_N]);
 
+void sec_sketch_of(const uint32_t signature[SEC_MINHASH_N], uint8_t sketch[SEC_MINHASH_N]);
+/* Keys of bands [0, bands), as sec_minhash_keys(), of the bytes alone: one more pair in 2^(8 rows)
+ * agrees by chance. */
+void sec_sketch_keys(const uint8_t sketch[SEC_MINHASH_N], unsigned bands, unsigned rows,
+                     uint64_t *keys);
+
 /* Unbiased estimate of J; may be a little below 0. */
 double sec_sketch_similarity(const uint8_t a[SEC_MINHASH_N], const uint8_t b[SEC_MINHASH_N]);
 /* An estimate below this means J < least: 3.5 standard errors, so that of pairs with J = least one

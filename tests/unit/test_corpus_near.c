@@ -115,7 +115,9 @@ static void make_documents(void)
         assert_int_equal(sec_shingle(&shingler, &options.near, d->text.data, d->text.len), 0);
         sec_minhash_sign(shingler.hash, shingler.n, d->signature);
         sec_minhash_keys(d->signature, 16, 8, d->bands);
-        sec_minhash_keys(d->signature, 32, 4, d->tests);
+        for (int b = 0; b < 32; b++) /* low bytes of four minima each */
+            for (int k = 0; k < 4; k++)
+                d->tests[b] = d->tests[b] << 8 | (uint8_t)d->signature[4 * b + k];
         d->split = sec_split_of_cluster(&options.split, d->source == 0, d->cluster);
     }
     sec_shingler_free(&shingler);
