@@ -1,6 +1,6 @@
 /* One thread block: its threads as fibers, its barriers, warp operations, shared memory and
  * asynchronous copies. A block runs on one system thread from start to end. */
-#include "internal.h"
+#include "block.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -34,59 +34,7 @@ namespace cuda_host
 {
 __thread ThreadView *self;
 
-constexpr size_t STACK = 64 << 10, STATIC_SMEM = 48 << 10;
-constexpr int MAX_SITES = 32, MAX_WARPS = MAX_THREADS / 32;
-static const uint32_t FULL = 0xFFFFFFFFu;
-
-struct Copy {
-    void *smem;
-    const void *global; /* NULL: zeros */
-    unsigned bytes, group;
-};
-struct Stack {
-    char *base; /* STACK bytes above a guard page */
-    unsigned colour;
-};
-struct Warp;
-struct Thread : ThreadView {
-    void *sp; /* NULL: not started */
-    Stack *stack;
-    Warp *warp;
-    unsigned lane, groups;
-    int line; /* of the barrier it waits at */
-    std::vector<Copy> copies;
-};
-struct Warp {
-    uint32_t exists, ready, arrived, at_barrier, done;
-    const Collective *op;
-    void *args[32];
-    Thread *thread; /* the first of 32 */
-};
-struct Site {
-    const void *site;
-    size_t offset, bytes;
-};
-struct Worker {
-    Launch *launch;
-    BlockView view;
-    Random random;
-    unsigned n_threads, n_warps;
-    Thread thread[MAX_THREADS];
-    Warp warp[MAX_WARPS];
-    std::vector<Stack *> stacks, spare;
-    char *smem, *dynamic, *fixed; /* mapping, dynamic part, static part */
-    Site sites[MAX_SITES];
-    int n_sites;
-    size_t fixed_used;
-    void *sp; /* of the scheduler */
-    uint64_t switches;
-    bool failed;
-    char fault_text[512];
-    int fault_error;
-    const void *host_stack;
-    size_t host_stack_bytes;
-};
-static thread_local Worker *worker;
+thread_local Worker *worker;
 
 uint64_t Random::next()
 {
@@ -109,17 +57,10 @@ int lane()
     return (int)static_cast<Thread *>(self)->lane;
 }
 
-/* The layout of a worker's shared memory: guard, static part, guard, dynamic part, guard. */
-constexpr size_t DYN_SPACE = 256 << 10;
 Worker *worker_new()
 {
     Worker *w = new Worker();
-    size_t bytes = 3 * PAGE + STATIC_SMEM + DYN_SPACE;
-    w->smem = (char *)mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (w->smem == MAP_FAILED)
-        abort();
-    w->fixed = w->smem + PAGE;
-    mprotect(w->fixed, STATIC_SMEM, PROT_READ | PROT_WRITE);
+    smem_create(w);
     return w;
 }
 
@@ -257,7 +198,7 @@ static void thread_main()
     }
 }
 
-static void report(Worker *w, int error, const char *text)
+void report(Worker *w, int error, const char *text)
 {
     int none = 0;
     w->failed = true;
@@ -294,11 +235,13 @@ static void fault_landing()
     leave(w, w->sp);
 }
 
-void thread_fault(void *context, int error, const char *text)
+void thread_fault(void *context, const char *p, int error, const char *text)
 {
     Worker *w = worker;
     Thread *t = static_cast<Thread *>(self);
     ucontext_t *uc = static_cast<ucontext_t *>(context);
+    if (p >= t->stack->base - PAGE && p < t->stack->base)
+        text = "stack overflow: 64 KiB is what the emulation has for a thread's local variables";
     w->fault_error = error;
     where(w->fault_text, 256);
     size_t n = strlen(w->fault_text);
@@ -372,136 +315,13 @@ uint32_t ballot(uint32_t mask, bool x)
     return v;
 }
 
-/* Shared memory. */
-
-void *dynamic_smem()
-{
-    return worker->dynamic;
-}
-
-void *static_smem(const void *site, size_t bytes, size_t align)
-{
-    Worker *w = worker;
-    for (int i = 0; i < w->n_sites; i++)
-        if (w->sites[i].site == site)
-            return w->fixed + w->sites[i].offset;
-    /* A gap of poison between arrays shows writes past their ends. */
-    size_t offset = (w->fixed_used + 64 + align - 1) / align * align;
-    if (w->n_sites == MAX_SITES || offset + bytes > STATIC_SMEM)
-        thread_fail(cudaErrorLaunchFailure, "static shared memory: %zu bytes more than %d in all",
-                    offset + bytes - STATIC_SMEM, (int)STATIC_SMEM);
-    w->sites[w->n_sites++] = {site, offset, bytes};
-    w->fixed_used = offset + bytes;
-    return w->fixed + offset;
-}
-
-static bool poisoned(const char *p, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if ((unsigned char)p[i] != 0xFF)
-            return false;
-    return true;
-}
-
-/* Poison that must have stayed: between static arrays and beside the dynamic part. */
-static void check_gaps(Worker *w)
-{
-    size_t end = 0, slack = (size_t)(w->fixed + STATIC_SMEM + PAGE + DYN_SPACE - w->dynamic) -
-                            w->launch->smem;
-    bool ok = poisoned(w->dynamic + w->launch->smem, slack);
-    for (int i = 0; i <= w->n_sites && ok; i++) {
-        size_t begin = i < w->n_sites ? w->sites[i].offset : end + 64;
-        ok = poisoned(w->fixed + end, (begin < STATIC_SMEM ? begin : STATIC_SMEM) - end);
-        end = i < w->n_sites ? w->sites[i].offset + w->sites[i].bytes : end;
-    }
-    if (ok)
-        return;
-    char text[512];
-    snprintf(text, sizeof text, "kernel %s, block (%u,%u,%u): wrote beside its shared memory",
-             w->launch->name.c_str(), w->view.index.x, w->view.index.y, w->view.index.z);
-    report(w, cudaErrorIllegalAddress, text);
-}
-
-const char *block_region(const void *p)
-{
-    const Worker *w = worker;
-    const char *c = static_cast<const char *>(p);
-    const char *stack = static_cast<const Thread *>(self)->stack->base;
-    if (c >= w->dynamic && c < w->dynamic + w->launch->smem)
-        return "dynamic shared memory";
-    if (c >= w->fixed && c < w->fixed + w->fixed_used)
-        return "static shared memory";
-    if (c >= w->smem && c < w->smem + 3 * PAGE + STATIC_SMEM + DYN_SPACE)
-        return "";
-    return c >= stack - PAGE && c < stack + STACK ? "the stack" : "";
-}
-
-void check_smem(const void *p, size_t bytes, size_t align, const char *what)
-{
-    if ((uintptr_t)p % align)
-        thread_fail(cudaErrorMisalignedAddress, "%s at %p: not aligned to %zu bytes", what, p,
-                    align);
-    const char *first = block_region(p), *last = block_region((const char *)p + bytes - 1);
-    if (!strstr(first, "shared") || first != last)
-        thread_fail(cudaErrorIllegalAddress,
-                    "%s at %p: not within shared memory (%td bytes from "
-                    "the start of the dynamic part of %zu)",
-                    what, p, (const char *)p - worker->dynamic, worker->launch->smem);
-}
-
-void check_access(const void *p, size_t bytes)
-{
-    if (!self)
-        return;
-    if ((uintptr_t)p % bytes)
-        thread_fail(cudaErrorMisalignedAddress, "%zu bytes at %p: not aligned to their size", bytes,
-                    p);
-    if (!*block_region(p) && !device_contains(p, bytes) && space_of(p) != SPACE_PINNED)
-        thread_fail(cudaErrorIllegalAddress,
-                    "%zu bytes at %p: neither device nor shared memory, nor the stack", bytes, p);
-}
-
-/* Asynchronous copies. */
-
-void record_copies(void *smem, const void *global, unsigned bytes)
-{
-    Thread *t = static_cast<Thread *>(self);
-    memset(smem, 0xFF, bytes);
-    t->copies.push_back({smem, global, bytes, t->groups});
-}
-
-void commit_copies()
-{
-    static_cast<Thread *>(self)->groups++;
-}
-
-void wait_copies(unsigned groups_left)
-{
-    Thread *t = static_cast<Thread *>(self);
-    size_t kept = 0;
-    for (const Copy &c : t->copies) {
-        if (c.group + groups_left >= t->groups)
-            t->copies[kept++] = c;
-        else if (c.global)
-            memcpy(c.smem, c.global, c.bytes);
-        else
-            memset(c.smem, 0, c.bytes);
-    }
-    t->copies.resize(kept);
-}
-
 /* Scheduling. */
 
 void worker_begin(Worker *w, Launch *l)
 {
     worker = w;
     w->launch = l;
-    char *end = w->fixed + STATIC_SMEM + PAGE + DYN_SPACE;
-    w->dynamic = end - (l->smem + 127) / 128 * 128;
-    char *page = (char *)((uintptr_t)w->dynamic / PAGE * PAGE);
-    mprotect(end - DYN_SPACE, DYN_SPACE, PROT_NONE);
-    if (page < end)
-        mprotect(page, (size_t)(end - page), PROT_READ | PROT_WRITE);
+    smem_resize(w);
     w->n_threads = l->block.x * l->block.y * l->block.z;
     w->n_warps = (w->n_threads + 31) / 32;
     for (unsigned i = 0; i < w->n_threads; i++) {
@@ -511,7 +331,6 @@ void worker_begin(Worker *w, Launch *l)
         t->warp = &w->warp[i / 32];
         t->lane = i % 32;
     }
-    w->fixed_used = STATIC_SMEM; /* of an unknown kernel before: poison it all */
 }
 
 uint64_t worker_end(Worker *w)
@@ -528,12 +347,7 @@ static void start_block(Worker *w, uint3 block)
     uint64_t index =
         block.x + (uint64_t)w->launch->grid.x * (block.y + (uint64_t)w->launch->grid.y * block.z);
     w->random.state = w->launch->seed * 0x2545F4914F6CDD1Du + index;
-    char *end = w->fixed + STATIC_SMEM + PAGE + DYN_SPACE;
-    memset(w->dynamic, 0xFF, (size_t)(end - w->dynamic));
-    size_t used = w->fixed_used + 64;
-    memset(w->fixed, 0xFF, used < STATIC_SMEM ? used : STATIC_SMEM);
-    w->n_sites = 0;
-    w->fixed_used = 0;
+    smem_poison(w);
     w->failed = false;
     for (unsigned i = 0; i < w->n_threads; i++) {
         w->thread[i].sp = nullptr;
@@ -615,7 +429,7 @@ void worker_run(Worker *w, uint3 block)
     } while (!w->failed && release(w));
     self = nullptr;
     if (!w->failed) {
-        check_gaps(w);
+        smem_check(w);
         return;
     }
 #ifdef __SANITIZE_ADDRESS__

@@ -49,9 +49,10 @@ void worker_run(Worker *w, uint3 block); /* errors go to the launch */
 uint64_t worker_end(Worker *w);          /* number of fiber switches */
 bool in_kernel();
 /* Called by the signal handler: ends the running thread with this error once it returns. */
-void thread_fault(void *ucontext, int error, const char *text);
-/* What p is to the running block: "" if it is neither its shared memory nor its stack. */
-const char *block_region(const void *p);
+void thread_fault(void *ucontext, const char *address, int error, const char *text);
+/* What p is to the running block and thread. */
+enum Region { REGION_DYNAMIC, REGION_STATIC, REGION_STACK, REGION_NONE };
+Region block_region(const void *p);
 void record_copies(void *smem, const void *global, unsigned bytes);
 void commit_copies();
 void wait_copies(unsigned groups_left);

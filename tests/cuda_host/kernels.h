@@ -6,7 +6,7 @@
 #include "kernels/cuda/device.h"
 
 /* Sum of a block's values in every thread, in an order that depends on the block size only. */
-static __device__ inline float block_sum(float x, float *partial)
+static inline __device__ float block_sum(float x, float *partial)
 {
     x = warp_sum(x);
     if (threadIdx.x % WARP == 0)
@@ -53,7 +53,7 @@ constexpr int GEMM_LDA = GEMM_K + 8, GEMM_LDB = GEMM_N + 8; /* 16 bytes more: no
 constexpr int GEMM_STAGE = GEMM_M * GEMM_LDA + GEMM_K * GEMM_LDB;
 constexpr size_t GEMM_SMEM = 2 * GEMM_STAGE * sizeof(bf16);
 
-static __device__ inline void gemm_fetch(bf16 *stage, const bf16 *a, const bf16 *b, int m, int n,
+static inline __device__ void gemm_fetch(bf16 *stage, const bf16 *a, const bf16 *b, int m, int n,
                                          int k, int k0)
 {
     bf16 *sa = stage, *sb = stage + GEMM_M * GEMM_LDA;
@@ -71,7 +71,7 @@ static __device__ inline void gemm_fetch(bf16 *stage, const bf16 *a, const bf16 
     cp_async_commit();
 }
 
-static __device__ inline void gemm_stage(const bf16 *stage, float acc[4][4][4])
+static inline __device__ void gemm_stage(const bf16 *stage, float acc[4][4][4])
 {
     const bf16 *sa = stage, *sb = stage + GEMM_M * GEMM_LDA;
     int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
@@ -94,7 +94,7 @@ static __device__ inline void gemm_stage(const bf16 *stage, float acc[4][4][4])
     }
 }
 
-static __global__ void __launch_bounds__(GEMM_THREADS)
+[[maybe_unused]] static __global__ void __launch_bounds__(GEMM_THREADS)
     gemm_bf16(const bf16 *a, const bf16 *b, float *c, int m, int n, int k)
 {
     DYN_SMEM(bf16, smem);
@@ -124,7 +124,7 @@ static __global__ void __launch_bounds__(GEMM_THREADS)
 }
 
 /* Every warp operation once; a line of 8 results a thread. */
-static __global__ void warp_operations(int *out)
+[[maybe_unused]] static __global__ void warp_operations(int *out)
 {
     int t = threadIdx.x, lane = t % WARP;
     int *o = out + 8 * t;
@@ -139,7 +139,7 @@ static __global__ void warp_operations(int *out)
 }
 
 /* Histogram of bytes by integer atomics, first in shared memory. */
-static __global__ void histogram(const uint8_t *x, int n, unsigned *count)
+[[maybe_unused]] static __global__ void histogram(const uint8_t *x, int n, unsigned *count)
 {
     SMEM(unsigned, local, 256);
     local[threadIdx.x] = 0;
@@ -151,7 +151,7 @@ static __global__ void histogram(const uint8_t *x, int n, unsigned *count)
 }
 
 /* Four random words an element, as base/rng.h draws them. */
-static __global__ void random_words(uint32_t *out, int n, uint64_t seed)
+[[maybe_unused]] static __global__ void random_words(uint32_t *out, int n, uint64_t seed)
 {
     int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= n)

@@ -44,14 +44,17 @@ static bool start_range()
     return true;
 }
 
-/* The allocation whose pages, or the guard pages before which, hold p. */
+/* The allocation whose pages hold p, or are nearest to it. */
 static Allocation *nearest(const char *p)
 {
     auto it = std::upper_bound(live.begin(), live.end(), p,
                                [](const char *q, const Allocation *a) { return q < a->map; });
-    if (it == live.begin())
+    if (live.empty() || it == live.begin())
         return live.empty() ? nullptr : live.front();
-    return *(it - 1);
+    Allocation *before = *(it - 1);
+    if (it == live.end() || p < before->map + before->mapped)
+        return before;
+    return p - before->map - (ptrdiff_t)before->mapped < (*it)->map - p ? before : *it;
 }
 static Allocation *holding(const char *p, size_t bytes)
 {
@@ -178,7 +181,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
     }
     describe(text, sizeof text, p, write);
     if (in_kernel()) {
-        thread_fault(context, p ? cudaErrorIllegalAddress : cudaErrorMisalignedAddress, text);
+        thread_fault(context, p, p ? cudaErrorIllegalAddress : cudaErrorMisalignedAddress, text);
         return;
     }
     if (space_of(p) == SPACE_DEVICE) {
@@ -256,8 +259,6 @@ cudaError_t cudaFree(void *p)
         return rc;
     if (rc == cudaSuccess)
         rc = forbid_in_capture("cudaFree");
-    if (rc != cudaSuccess && rc != cudaErrorIllegalAddress && rc != cudaErrorLaunchFailure)
-        return rc;
     ran = run_all();
     Allocation *a = holding(static_cast<char *>(p), 0);
     if (!a || a->p != p)

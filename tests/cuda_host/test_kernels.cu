@@ -210,14 +210,14 @@ static int speed()
     struct timespec t[2];
     for (int i = 0; i < 5; i++) {
         struct cuda_host_stats before = cuda_host_stats_now();
-        clock_gettime(CLOCK_MONOTONIC, &t[0]);
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t[0]);
         assert_cuda(run_gemm(da.p, db.p, dc.p, n, n, n, nullptr));
-        clock_gettime(CLOCK_MONOTONIC, &t[1]);
-        double s = (double)(t[1].tv_sec - t[0].tv_sec) + 1e-9 * (double)(t[1].tv_nsec - t[0].tv_nsec);
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t[1]);
+        double s =
+            (double)(t[1].tv_sec - t[0].tv_sec) + 1e-9 * (double)(t[1].tv_nsec - t[0].tv_nsec);
         uint64_t switches = cuda_host_stats_now().switches - before.switches;
-        printf("mma GEMM of %d: %.2f GFLOP/s on %d threads, %.0f ns a switch\n", n,
-               2e-9 * n * n * n / s, cuda_host_current().threads,
-               1e9 * s * cuda_host_current().threads / (double)switches);
+        printf("mma GEMM of %d: %.2f GFLOP/s of a core's time, %.0f ns a switch\n", n,
+               2e-9 * n * n * n / s, 1e9 * s / (double)switches);
     }
     return 0;
 }
