@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
-#ifdef __SANITIZE_ADDRESS__
+#ifdef CUDA_HOST_ASAN
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
@@ -68,11 +68,11 @@ static Stack *take_stack(Worker *w)
 {
     if (w->spare.empty()) {
         Stack *s = new Stack();
-        char *map =
-            (char *)mmap(nullptr, STACK + PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (map == MAP_FAILED || mprotect(map + PAGE, STACK, PROT_READ | PROT_WRITE))
+        char *map = (char *)mmap(nullptr, STACK + STACK_GUARD, PROT_NONE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (map == MAP_FAILED || mprotect(map + STACK_GUARD, STACK, PROT_READ | PROT_WRITE))
             abort();
-        s->base = map + PAGE;
+        s->base = map + STACK_GUARD;
         /* Tops of stacks at one distance would share cache sets. */
         s->colour = (unsigned)(w->stacks.size() * 320 % 8192);
         w->stacks.push_back(s);
@@ -87,7 +87,7 @@ static void thread_main();
 
 static void switch_to(void **save, void *load, const void *bottom, size_t bytes)
 {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef CUDA_HOST_ASAN
     void *fake = nullptr;
     __sanitizer_start_switch_fiber(&fake, bottom, bytes);
     cuda_host_switch(save, load);
@@ -170,7 +170,7 @@ static void finish_thread(Thread *t)
 static void thread_main()
 {
     Worker *w = worker;
-#ifdef __SANITIZE_ADDRESS__
+#ifdef CUDA_HOST_ASAN
     const void *from;
     size_t from_bytes;
     __sanitizer_finish_switch_fiber(nullptr, &from, &from_bytes);
@@ -240,7 +240,7 @@ void thread_fault(void *context, const char *p, int error, const char *text)
     Worker *w = worker;
     Thread *t = static_cast<Thread *>(self);
     ucontext_t *uc = static_cast<ucontext_t *>(context);
-    if (p >= t->stack->base - PAGE && p < t->stack->base)
+    if (p >= t->stack->base - STACK_GUARD && p < t->stack->base)
         text = "stack overflow: 64 KiB is what the emulation has for a thread's local variables";
     w->fault_error = error;
     where(w->fault_text, 256);
@@ -432,7 +432,7 @@ void worker_run(Worker *w, uint3 block)
         smem_check(w);
         return;
     }
-#ifdef __SANITIZE_ADDRESS__
+#ifdef CUDA_HOST_ASAN
     for (Stack *s : w->stacks)
         __asan_unpoison_memory_region(s->base, STACK);
 #endif

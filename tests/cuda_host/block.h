@@ -6,7 +6,7 @@
 
 namespace cuda_host
 {
-constexpr size_t STACK = 64 << 10, STATIC_SMEM = 48 << 10;
+constexpr size_t STACK = 64 << 10, STACK_GUARD = 64 << 10, STATIC_SMEM = 48 << 10;
 constexpr int MAX_SITES = 32, MAX_WARPS = MAX_THREADS / 32;
 static const uint32_t FULL = 0xFFFFFFFFu;
 
@@ -16,7 +16,7 @@ struct Copy {
     unsigned bytes, group;
 };
 struct Stack {
-    char *base; /* STACK bytes above a guard page */
+    char *base; /* STACK bytes above STACK_GUARD closed ones */
     unsigned colour;
 };
 struct Warp;

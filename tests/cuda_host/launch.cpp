@@ -11,8 +11,8 @@
 
 namespace cuda_host
 {
-/* Workers keep their stacks between launches. */
-static std::vector<Worker *> idle;
+/* Workers keep their stacks between launches, and until the process ends. */
+static std::vector<Worker *> &idle = *new std::vector<Worker *>();
 static std::mutex idle_lock;
 static uint64_t launch_number;
 

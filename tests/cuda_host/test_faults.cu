@@ -162,7 +162,8 @@ static __global__ void write_static_at(float *y, int at)
     SMEM(float, first, 32);
     SMEM(float, second, 32);
     first[threadIdx.x] = second[threadIdx.x] = 0;
-    first[at] = 1;
+    float *volatile p = first; /* hidden from the compiler */
+    p[at] = 1;
     y[threadIdx.x] = first[threadIdx.x] + second[threadIdx.x];
 }
 /* From the top of the stack down, past what the emulation has for a thread. */
