@@ -15,19 +15,24 @@ using cuda_host::fail;
 
 typedef std::function<cudaError_t()> Run;
 
-struct cuda_host_event {
-    uint64_t recorded = 0, done = 0; /* numbers of records asked for, and carried out */
+/* One cudaEventRecord. Waits refer to the record that was the event's last when they were asked
+ * for, whatever becomes of the event. */
+struct Record {
     cudaStream_t on = nullptr;
-    cudaGraph_t graph = nullptr; /* recorded in this capture, when its stream had this many ops */
-    size_t graph_ops = 0;
-    bool asked = false; /* since the last record */
+    bool done = false;
     double seconds = 0;
 };
+struct cuda_host_event {
+    std::shared_ptr<Record> last; /* NULL: never recorded, which counts as done */
+    cudaGraph_t graph = nullptr;  /* recorded in this capture, when its stream had this many ops */
+    cudaStream_t graph_stream = nullptr;
+    size_t graph_ops = 0;
+    bool asked = false; /* since the last record */
+};
 struct Op {
-    Run run;
-    cudaEvent_t event; /* record (run empty, record set) or wait for this number */
-    uint64_t number;
-    bool record;
+    Run run;                        /* empty: a record or a wait */
+    std::shared_ptr<Record> record; /* to carry out, or to wait for */
+    bool wait;
 };
 struct cuda_host_graph {
     std::vector<Run> ops;
@@ -57,7 +62,7 @@ static double now()
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static cudaError_t run_until(cudaEvent_t e, uint64_t number);
+static cudaError_t run_until(const std::shared_ptr<Record> &r);
 
 static cudaError_t run_front(cudaStream_t s)
 {
@@ -65,10 +70,10 @@ static cudaError_t run_front(cudaStream_t s)
     s->queue.pop_front();
     if (op.run)
         return broken() == cudaSuccess ? op.run() : broken();
-    if (!op.record)
-        return run_until(op.event, op.number);
-    op.event->done = std::max(op.event->done, op.number);
-    op.event->seconds = now();
+    if (op.wait)
+        return run_until(op.record);
+    op.record->done = true;
+    op.record->seconds = now();
     return cudaSuccess;
 }
 
@@ -82,12 +87,12 @@ static cudaError_t run_stream(cudaStream_t s)
     return rc;
 }
 
-/* Runs the stream on which the event was recorded, no further than the record. */
-static cudaError_t run_until(cudaEvent_t e, uint64_t number)
+/* Runs the stream of the record, no further than the record. */
+static cudaError_t run_until(const std::shared_ptr<Record> &r)
 {
     cudaError_t rc = cudaSuccess;
-    while (e->done < number && e->on && !e->on->queue.empty()) {
-        cudaError_t one = run_front(e->on);
+    while (r && !r->done && !r->on->queue.empty()) {
+        cudaError_t one = run_front(r->on);
         rc = rc == cudaSuccess ? one : rc;
     }
     return rc;
@@ -152,7 +157,7 @@ cudaError_t enqueue(cudaStream_t s, Run run)
         s->graph_ops++;
         return cudaSuccess;
     }
-    s->queue.push_back({std::move(run), nullptr, 0, false});
+    s->queue.push_back({std::move(run), nullptr, false});
     return config.deferred ? cudaSuccess : run_stream(s);
 }
 
@@ -331,7 +336,6 @@ cudaError_t cudaEventCreate(cudaEvent_t *out)
 }
 cudaError_t cudaEventDestroy(cudaEvent_t e)
 {
-    run_until(e, e->recorded);
     delete e;
     return cudaSuccess;
 }
@@ -344,19 +348,20 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
         return rc;
     e->asked = false;
     e->graph = s ? s->graph : nullptr;
-    e->on = s;
     if (e->graph) {
+        e->graph_stream = s;
         e->graph_ops = s->graph_ops;
         return cudaSuccess;
     }
-    e->recorded++;
+    e->last = std::make_shared<Record>();
+    e->last->on = s;
     if (!s) {
         rc = run_streams(false);
-        e->done = e->recorded;
-        e->seconds = now();
+        e->last->done = true;
+        e->last->seconds = now();
         return rc;
     }
-    s->queue.push_back({Run(), e, e->recorded, true});
+    s->queue.push_back({Run(), e->last, false});
     return config.deferred ? cudaSuccess : run_stream(s);
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned)
@@ -368,15 +373,15 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned)
         return rc;
     if (e->graph && s) {
         s->graph = s->graph ? s->graph : e->graph;
-        if (e->on && e->on != s)
-            e->on->joined = std::max(e->on->joined, e->graph_ops);
+        if (e->graph_stream != s)
+            e->graph_stream->joined = std::max(e->graph_stream->joined, e->graph_ops);
         return cudaSuccess;
     }
     if (!s)
-        return run_until(e, e->recorded);
+        return run_until(e->last);
     if (capturing(s))
         return forbid_in_capture("a wait for an event of outside");
-    s->queue.push_back({Run(), e, e->recorded, false});
+    s->queue.push_back({Run(), e->last, true});
     return config.deferred ? cudaSuccess : run_stream(s);
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t e)
@@ -384,27 +389,30 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e)
     cudaError_t rc = enter("cudaEventSynchronize");
     if (rc == cudaSuccess)
         rc = forbid_in_capture("cudaEventSynchronize");
-    return rc == cudaSuccess ? run_until(e, e->recorded) : rc;
+    return rc == cudaSuccess ? run_until(e->last) : rc;
 }
 /* The first question after a record finds it not ready; the second runs what is missing. */
 cudaError_t cudaEventQuery(cudaEvent_t e)
 {
     cudaError_t rc = enter("cudaEventQuery");
-    if (rc != cudaSuccess || e->done == e->recorded)
+    if (rc != cudaSuccess || !e->last || e->last->done)
         return rc;
     if (!e->asked) {
         e->asked = true;
         return cudaErrorNotReady;
     }
-    return run_until(e, e->recorded);
+    return run_until(e->last);
 }
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end)
 {
     cudaError_t rc = enter("cudaEventElapsedTime");
-    *ms = (float)(1e3 * (end->seconds - start->seconds));
-    return rc != cudaSuccess || (start->done && end->done && end->done == end->recorded)
-               ? rc
-               : cudaErrorNotReady;
+    *ms = 0;
+    if (rc != cudaSuccess)
+        return rc;
+    if (!start->last || !end->last || !start->last->done || !end->last->done)
+        return cudaErrorNotReady;
+    *ms = (float)(1e3 * (end->last->seconds - start->last->seconds));
+    return cudaSuccess;
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t s, enum cudaStreamCaptureMode)

@@ -127,8 +127,34 @@ static bool staged(bool with_sync)
     return ok;
 }
 
+/* One event records two streams in turn: each wait is for the record before it. */
+static bool recorded_twice()
+{
+    Device<float> x(values<float>(1, 64)), y(values<float>(2, 64)), a(64), b(64);
+    cudaStream_t s[4];
+    cudaEvent_t e;
+    for (cudaStream_t &t : s)
+        assert_cuda(cudaStreamCreateWithFlags(&t, cudaStreamNonBlocking));
+    assert_cuda(cudaEventCreate(&e));
+    assert_cuda(LAUNCH(fill, 1, 64, 0, s[0], x.p, 3.0f));
+    assert_cuda(cudaEventRecord(e, s[0]));
+    assert_cuda(cudaStreamWaitEvent(s[2], e, 0));
+    assert_cuda(LAUNCH(fill, 1, 64, 0, s[1], y.p, 4.0f));
+    assert_cuda(cudaEventRecord(e, s[1]));
+    assert_cuda(cudaStreamWaitEvent(s[3], e, 0));
+    assert_cuda(LAUNCH(read_at, 1, 64, 0, s[2], x.p, a.p, 0));
+    assert_cuda(LAUNCH(read_at, 1, 64, 0, s[3], y.p, b.p, 0));
+    assert_cuda(cudaEventDestroy(e));
+    assert_cuda(cudaDeviceSynchronize());
+    bool ok = a.get() == std::vector<float>(64, 3.0f) && b.get() == std::vector<float>(64, 4.0f);
+    for (cudaStream_t t : s)
+        assert_cuda(cudaStreamDestroy(t));
+    return ok;
+}
+
 static void test_missing_event(void **)
 {
+    cuda_host_each_schedule([](void *) { assert_true(recorded_twice()); }, nullptr);
     cuda_host_each_schedule([](void *) { assert_true(ordered(true)); }, nullptr);
     assert_some_differ([] { return ordered(false); }, true);
     cuda_host_each_schedule([](void *) { assert_true(read_back(true) && staged(true)); }, nullptr);
