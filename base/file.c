@@ -14,13 +14,15 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct {
     bool on;
     char name[32];
     unsigned long k;
-    int err; /* 0 = SIGKILL */
+    int err; /* 0 = signal */
+    int signal;
 } fault;
 static atomic_ulong fault_count;
 static pthread_once_t fault_once = PTHREAD_ONCE_INIT;
@@ -42,8 +44,9 @@ static void fault_init(void)
         fault.k = strtoul(colon + 1, &end, 10);
         if (!strcmp(end, ":eio"))
             fault.err = EIO;
-        else if (!strcmp(end, ":kill"))
+        else if (!strcmp(end, ":kill") || !strcmp(end, ":stop"))
             fault.err = 0;
+        fault.signal = !strcmp(end, ":stop") ? SIGSTOP : SIGKILL;
     }
     fault.on = true;
 }
@@ -55,10 +58,53 @@ bool sec_fault(const char *name)
         return false;
     if (atomic_fetch_add(&fault_count, 1) + 1 != fault.k)
         return false;
-    if (!fault.err)
-        raise(SIGKILL);
+    if (!fault.err) {
+        raise(fault.signal);
+        return false;
+    }
     errno = fault.err;
     return true;
+}
+
+static struct {
+    void (*fn)(void *ctx, const char *name); /* NULL: no stalls */
+    void *ctx;
+    char name[32];
+    unsigned long every;
+    struct timespec time;
+} stall;
+static atomic_ulong stall_count;
+static pthread_once_t stall_once = PTHREAD_ONCE_INIT;
+
+static void stall_sleep(void *ctx, const char *name)
+{
+    if (!strcmp(name, stall.name) && (atomic_fetch_add(&stall_count, 1) + 1) % stall.every == 0)
+        nanosleep(&stall.time, NULL);
+}
+
+static void stall_init(void)
+{
+    const char *spec = getenv("SECENC_STALL");
+    unsigned long ms;
+    if (!spec || sscanf(spec, "%31[^:]:%lu:%lums", stall.name, &stall.every, &ms) != 3 ||
+        !stall.every)
+        return;
+    stall.time = (struct timespec){(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+    stall.fn = stall_sleep;
+}
+
+void sec_stall(const char *name)
+{
+    pthread_once(&stall_once, stall_init);
+    if (__builtin_expect(stall.fn != NULL, 0))
+        stall.fn(stall.ctx, name);
+}
+
+void sec_set_stall(void (*fn)(void *ctx, const char *name), void *ctx)
+{
+    pthread_once(&stall_once, stall_init); /* else it would undo this one */
+    stall.fn = fn;
+    stall.ctx = ctx;
 }
 
 int sec_write_all(int fd, const void *p, size_t n, const char *name)

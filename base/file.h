@@ -67,8 +67,16 @@ int sec_lock_file(const char *path, int *fd_out);
 void sec_unlock_file(int fd);
 
 /* Fault points: SECENC_FAULT="name[:k]" makes the k-th (default first) sec_fault("name") of the
- * process fail with ENOSPC (or EIO with "name:k:eio"; "name:k:kill" raises SIGKILL). Compiled in
- * always: one predictable branch. Every write path passes through "write", "fsync" and "rename". */
+ * process fail with ENOSPC (or EIO with "name:k:eio"; "name:k:kill" raises SIGKILL; "name:k:stop"
+ * raises SIGSTOP and goes on when continued). Compiled in always: one predictable branch. Every
+ * write path passes through "write", "fsync" and "rename". */
 bool sec_fault(const char *name); /* true: errno is set, behave as if the call had failed */
+
+/* Stall points: SECENC_STALL="name:k:500ms" makes every k-th sec_stall("name") of the process sleep
+ * that long, as a disk or a network file system does now and then. A test may put a function in the
+ * place of the sleep (before it starts threads; NULL takes it away again). Reading a chunk of
+ * tokens passes through the stall and the fault point "chunk". */
+void sec_stall(const char *name);
+void sec_set_stall(void (*fn)(void *ctx, const char *name), void *ctx);
 
 #endif

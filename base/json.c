@@ -320,3 +320,15 @@ int sec_jw_end(struct sec_jw *w)
         put(w, "\n");
     return w->err;
 }
+
+int sec_jw_print(struct sec_jw *w)
+{
+    int rc = sec_jw_end(w);
+    if (!rc) {
+        fputs(w->out->data, stdout);
+        if (!w->pretty)
+            putchar('\n');
+    }
+    sec_buf_free(w->out);
+    return rc;
+}

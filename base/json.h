@@ -50,6 +50,9 @@ void sec_jw_ki64(struct sec_jw *w, const char *key, int64_t v);
 void sec_jw_kf64(struct sec_jw *w, const char *key, double v);
 void sec_jw_kbool(struct sec_jw *w, const char *key, bool v);
 int sec_jw_end(struct sec_jw *w); /* 0, or the first error */
+/* As _end; then the text goes to standard output with one newline behind it, and its buffer is
+ * freed, also on failure. A failed write shows in ferror(stdout), which main() looks at. */
+int sec_jw_print(struct sec_jw *w);
 
 /* Append s as a quoted JSON string (escapes: \" \\ and controls; everything else as it is). */
 int sec_json_quote(struct sec_buf *out, const char *s, size_t n);

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static bool quiet;
+static bool quiet, follower;
 static bool line_open;    /* a redrawn line is on the terminal */
 static double last_drawn; /* 0 = never */
 static int terminal = -1; /* is stderr one? -1 = not asked yet */
@@ -26,6 +26,13 @@ void sec_set_quiet(bool value)
 {
     pthread_mutex_lock(&lock);
     quiet = value;
+    pthread_mutex_unlock(&lock);
+}
+
+void sec_set_follower(bool value)
+{
+    pthread_mutex_lock(&lock);
+    follower = value;
     pthread_mutex_unlock(&lock);
 }
 
@@ -46,10 +53,10 @@ static void clear_line(void)
     line_open = false;
 }
 
-static void say(const char *prefix, const char *fmt, va_list ap)
+static void say(bool info, const char *prefix, const char *fmt, va_list ap)
 {
     pthread_mutex_lock(&lock);
-    if (!quiet) {
+    if (!quiet && !(info && follower)) {
         clear_line();
         flockfile(stderr);
         fputs(prefix, stderr);
@@ -64,7 +71,7 @@ void sec_info(const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    say("", fmt, ap);
+    say(true, "", fmt, ap);
     va_end(ap);
 }
 
@@ -72,13 +79,14 @@ void sec_warn(const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    say("secenc: warning: ", fmt, ap);
+    say(false, "secenc: warning: ", fmt, ap);
     va_end(ap);
 }
 
 static bool due(double now)
 {
-    return !quiet && (last_drawn == 0 || now - last_drawn >= (on_terminal() ? 0.1 : 10.0));
+    return !quiet && !follower &&
+           (last_drawn == 0 || now - last_drawn >= (on_terminal() ? 0.1 : 10.0));
 }
 
 bool sec_progress_due(void)

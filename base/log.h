@@ -5,7 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-void sec_set_quiet(bool quiet); /* silences info, warnings and progress, not errors */
+void sec_set_quiet(bool quiet);       /* silences info, warnings and progress, not errors */
+void sec_set_follower(bool follower); /* a rank above 0: silences info and progress */
 void sec_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void sec_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

@@ -9,7 +9,7 @@ endif()
 find_package(PkgConfig REQUIRED)
 
 foreach(dep zstd:libzstd xxhash:libxxhash isal:libisal zlib:zlib yaml:yaml-0.1 cjson:libcjson
-    crypto:libcrypto)
+    crypto:libcrypto pcre2:libpcre2-8)
   string(REPLACE ":" ";" pair ${dep})
   list(GET pair 0 name)
   list(GET pair 1 module)
@@ -24,3 +24,11 @@ add_library(sec_dep_hdf5 INTERFACE)
 target_include_directories(sec_dep_hdf5 SYSTEM INTERFACE ${HDF5_C_INCLUDE_DIRS})
 target_compile_definitions(sec_dep_hdf5 INTERFACE ${HDF5_C_DEFINITIONS})
 target_link_libraries(sec_dep_hdf5 INTERFACE ${HDF5_C_LIBRARIES})
+
+# Several ranks, by base/ranks.c alone. Without MPI everything works as one rank.
+find_package(MPI COMPONENTS C)
+add_library(sec_dep_mpi INTERFACE)
+if(MPI_C_FOUND)
+  target_compile_definitions(sec_dep_mpi INTERFACE SECENC_MPI)
+  target_link_libraries(sec_dep_mpi INTERFACE MPI::MPI_C)
+endif()

@@ -28,6 +28,33 @@ void sec_piece_counts_free(struct sec_piece_counts *c)
     *c = (struct sec_piece_counts){0};
 }
 
+void sec_piece_counts_reset(struct sec_piece_counts *c)
+{
+    memset(c->shorts, 0, sizeof *c->shorts << c->short_bits);
+    memset(c->longs, 0, sizeof *c->longs << c->long_bits);
+    sec_arena_reset(&c->arena);
+    c->n_shorts = c->n_longs = c->pool_left = 0;
+    c->full = false;
+}
+
+static size_t bytes_held(const struct sec_piece_counts *c)
+{
+    return (sizeof *c->shorts << c->short_bits) + (sizeof *c->longs << c->long_bits) +
+           c->arena.used;
+}
+
+/* A table grows at half its slots; where that would pass the limit, only at three quarters. While
+ * it grows the old and the new one are there. */
+static bool must_grow(struct sec_piece_counts *c, size_t n, unsigned bits, size_t slot)
+{
+    if (!(n * 2 >> bits))
+        return false;
+    if (!c->limit || bytes_held(c) + (2 * slot << bits) <= c->limit)
+        return true;
+    c->full = true;
+    return n * 4 / 3 >> bits;
+}
+
 /* Slot of the key, or the empty slot where it belongs. */
 static struct sec_short_count *find_short(struct sec_short_count *slots, unsigned bits,
                                           struct sec_piece_key k, uint64_t hash)
@@ -65,7 +92,8 @@ static inline int add_short(struct sec_piece_counts *c, struct sec_piece_key k, 
         return 0;
     }
     *e = (struct sec_short_count){k, count};
-    return ++c->n_shorts * 2 >> c->short_bits ? grow_shorts(c) : 0;
+    c->n_shorts++;
+    return must_grow(c, c->n_shorts, c->short_bits, sizeof *e) ? grow_shorts(c) : 0;
 }
 
 static struct sec_long_count *find_long(struct sec_long_count *slots, unsigned bits,
@@ -129,7 +157,9 @@ static int add_long(struct sec_piece_counts *c, const uint8_t *p, size_t n, uint
         return sec_fail(SEC_ENOMEM, "tokenizer training: no memory for a piece of %zu bytes", n);
     memcpy(copy, p, n);
     *e = (struct sec_long_count){.p = copy, .hash = hash, .count = count, .n = (uint32_t)n};
-    return ++c->n_longs * 2 >> c->long_bits ? grow_longs(c) : 0;
+    c->n_longs++;
+    c->full |= c->limit && bytes_held(c) > c->limit;
+    return must_grow(c, c->n_longs, c->long_bits, sizeof *e) ? grow_longs(c) : 0;
 }
 
 int sec_piece_counts_add(struct sec_piece_counts *c, const uint8_t *p, size_t n,
@@ -157,6 +187,15 @@ int sec_piece_counts_add(struct sec_piece_counts *c, const uint8_t *p, size_t n,
             rc = add_short(c, keys[j], hashes[j], 1);
     }
     return rc;
+}
+
+int sec_piece_counts_put(struct sec_piece_counts *c, const uint8_t *p, size_t n, size_t room,
+                         uint64_t count)
+{
+    if (n > SEC_PIECE_SHORT)
+        return add_long(c, p, n, count);
+    struct sec_piece_key k = sec_piece_key(p, n, room);
+    return add_short(c, k, sec_piece_hash(k), count);
 }
 
 int sec_piece_counts_merge(struct sec_piece_counts *into, const struct sec_piece_counts *from)

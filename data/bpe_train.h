@@ -12,4 +12,10 @@
 int sec_bpe_learn(const struct sec_piece_counts *counts, const struct sec_bpe_options *o,
                   struct sec_tokenizer **out);
 
+/* Counts of a trainer, for spilling. With a limit, spill(ctx, counts) is called when the counts
+ * would pass that many bytes; it empties them. */
+struct sec_piece_counts *sec_bpe_trainer_counts(struct sec_bpe_trainer *t);
+void sec_bpe_trainer_limit(struct sec_bpe_trainer *t, size_t bytes,
+                           int (*spill)(void *ctx, struct sec_piece_counts *c), void *ctx);
+
 #endif

@@ -11,6 +11,8 @@ struct sec_bpe_trainer {
     struct sec_bpe_options o;
     struct sec_piece_counts counts;
     uint32_t ends[BATCH];
+    int (*spill)(void *ctx, struct sec_piece_counts *c);
+    void *spill_ctx;
 };
 
 struct sec_bpe_trainer *sec_bpe_trainer_new(const struct sec_bpe_options *o)
@@ -26,6 +28,7 @@ struct sec_bpe_trainer *sec_bpe_trainer_new(const struct sec_bpe_options *o)
         return NULL;
     }
     t->o = *o;
+    t->spill = NULL;
     if (sec_piece_counts_init(&t->counts)) {
         free(t);
         return NULL;
@@ -49,6 +52,8 @@ int sec_bpe_trainer_add(struct sec_bpe_trainer *t, const char *text, size_t n)
     while (n) {
         size_t k = sec_pretok_batch(t->o.pretok, p, n, t->ends, BATCH);
         int rc = sec_piece_counts_add(&t->counts, p, n, t->ends, k);
+        if (!rc && t->counts.full)
+            rc = t->spill(t->spill_ctx, &t->counts);
         if (rc)
             return rc;
         p += t->ends[k - 1];
@@ -70,4 +75,17 @@ uint64_t sec_bpe_trainer_pieces(const struct sec_bpe_trainer *t)
 int sec_bpe_train(struct sec_bpe_trainer *t, struct sec_tokenizer **out)
 {
     return sec_bpe_learn(&t->counts, &t->o, out);
+}
+
+struct sec_piece_counts *sec_bpe_trainer_counts(struct sec_bpe_trainer *t)
+{
+    return &t->counts;
+}
+
+void sec_bpe_trainer_limit(struct sec_bpe_trainer *t, size_t bytes,
+                           int (*spill)(void *ctx, struct sec_piece_counts *c), void *ctx)
+{
+    t->counts.limit = bytes;
+    t->spill = spill;
+    t->spill_ctx = ctx;
 }

@@ -1,13 +1,14 @@
 /* Raw logs -> corpus of text shards: read, clean, deduplicate, gather into documents, split, write.
  *
- * A build reads every input once (twice with a template cap), in the order (test-only sources
- * first, source, path), in blocks that a pool of threads cleans and hashes; the decisions are taken
- * in that order on one thread; frames are compressed by the pool. The shards' bytes do not depend
- * on threads or on the order of the arguments.
+ * A build is a sequence of stages (corpus_work.h) whose tasks spread over threads and ranks. Its
+ * bytes depend on the inputs and the options alone: not on threads, ranks, memory, or the order of
+ * the arguments. A build that fails, is stopped or killed keeps what is complete in OUT/.build, and
+ * the same call goes on from there. Plain files are read up to the size they have at the start.
  *
- * The new corpus is staged in OUT/.build and put in place when complete, its MANIFEST last: a build
- * that fails or is interrupted leaves no half corpus, and an old one as it was. OUT/.lock keeps two
- * builds apart. Failure: one line; SEC_EDATA when no document is left, SEC_EINTR when stopped. */
+ * The new corpus is put in place when complete, its MANIFEST last: there is never half a corpus,
+ * and an old one stays until then. OUT/.lock keeps two builds apart. All ranks call it together and
+ * see the same files. Failure: one line; SEC_EDATA when no document is left, SEC_EINTR when
+ * stopped. */
 #ifndef SEC_DATA_CORPUS_H
 #define SEC_DATA_CORPUS_H
 
@@ -64,6 +65,8 @@ struct sec_corpus_report {
         uint64_t documents, records, bytes_text, bytes_packed;
         size_t sources;
     } splits[SEC_N_SPLITS];
+    double largest_similarity; /* left between a training and a test document; 0 = no pair is
+                                  similar, -1 = not sought */
     double seconds;
 };
 

@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-static void add_counts(struct sec_corpus_counts *into, const struct sec_corpus_counts *c)
+void sec_corpus_add_counts(struct sec_corpus_counts *into, const struct sec_corpus_counts *c)
 {
     into->records_read += c->records_read;
     into->bytes_read += c->bytes_read;
@@ -19,16 +19,16 @@ static void add_counts(struct sec_corpus_counts *into, const struct sec_corpus_c
         into->changes[k] += c->changes[k];
 }
 
-void sec_corpus_sum(const struct sec_inputs *in, const struct sec_output *out,
-                    struct sec_corpus_report *report)
+void sec_corpus_sum(const struct sec_inputs *in, const struct sec_shard_info *shards,
+                    size_t n_shards, struct sec_corpus_report *report)
 {
     const char *last[SEC_N_SPLITS] = {NULL};
     report->files = in->n;
     report->sources = in->n_sources;
     for (size_t i = 0; i < in->n_sources; i++)
-        add_counts(&report->counts, &in->sources[i].counts);
-    for (size_t i = 0; i < out->n_shards; i++) {
-        const struct sec_shard_info *s = &out->shards[i];
+        sec_corpus_add_counts(&report->counts, &in->sources[i].counts);
+    for (size_t i = 0; i < n_shards; i++) {
+        const struct sec_shard_info *s = &shards[i];
         struct sec_split_total *t = &report->splits[s->split];
         t->documents += s->documents;
         t->records += s->records;
@@ -104,13 +104,48 @@ static void put_counts(struct sec_jw *w, const struct sec_corpus_counts *c)
     sec_jw_obj_end(w);
 }
 
-/* Options that decide about the content; threads, paths and limits are none of them. */
-static void put_options(struct sec_jw *w, const struct sec_corpus_options *o)
+static void put_near(struct sec_jw *w, const struct sec_minhash_options *near)
+{
+    sec_jw_key(w, "minhash");
+    sec_jw_obj(w);
+    sec_jw_kstr(w, "shingle", near->words ? "words" : "characters");
+    sec_jw_ki64(w, "length", near->length);
+    sec_jw_ki64(w, "bands", near->bands);
+    sec_jw_ki64(w, "rows", near->rows);
+    sec_jw_kf64(w, "similarity", near->similarity);
+    sec_jw_obj_end(w);
+}
+
+static void put_json(struct sec_jw *w, const struct sec_corpus_options *o)
+{
+    static const char *const takes[] = {"raw", "field", "pairs"};
+    if (o->json_take == SEC_JSON_AS_IS)
+        return;
+    sec_jw_kstr(w, "json", takes[o->json_take]);
+    sec_jw_key(w, "json_fields");
+    sec_jw_arr(w);
+    for (size_t i = 0; o->json_paths && i < o->json_paths->n; i++)
+        sec_jw_str(w, o->json_paths->v[i]);
+    sec_jw_arr_end(w);
+}
+
+void sec_corpus_put_options(struct sec_jw *w, const struct sec_corpus_options *o,
+                            const char *pseudonyms)
 {
     sec_jw_key(w, "options");
     sec_jw_obj(w);
+    put_json(w, o);
+    if (pseudonyms) {
+        sec_jw_kstr(w, "pseudonyms", pseudonyms);
+        sec_jw_kbool(w, "keep_oui", o->pseudo.keep_oui);
+    }
     sec_jw_kbool(w, "exact", o->exact);
     sec_jw_ki64(w, "template_cap", (int64_t)o->template_cap);
+    if (o->target_bytes)
+        sec_jw_ki64(w, "target_bytes", (int64_t)o->target_bytes);
+    if (o->minhash)
+        put_near(w, &o->near);
+    sec_jw_kf64(w, "decontaminate", o->decontaminate);
     sec_jw_ki64(w, "doc_bytes", (int64_t)o->doc_bytes);
     sec_jw_ki64(w, "max_record", (int64_t)o->max_record);
     sec_jw_kf64(w, "idts", o->split.idts);
@@ -139,7 +174,8 @@ static void put_sources(struct sec_jw *w, const struct sec_inputs *in)
 }
 
 int sec_corpus_manifest(const struct sec_corpus_options *o, const struct sec_inputs *in,
-                        const struct sec_output *out, const struct sec_corpus_report *report,
+                        const struct sec_shard_info *shards, size_t n_shards,
+                        const struct sec_corpus_report *report, const char *pseudonyms,
                         struct sec_buf *text)
 {
     int rc;
@@ -149,16 +185,18 @@ int sec_corpus_manifest(const struct sec_corpus_options *o, const struct sec_inp
     sec_jw_kstr(&w, "format", SEC_CORPUS_FORMAT);
     sec_jw_ki64(&w, "version", SEC_CORPUS_VERSION);
     sec_jw_ki64(&w, "seed", (int64_t)o->split.seed);
-    put_options(&w, o);
+    sec_corpus_put_options(&w, o, pseudonyms);
     sec_jw_ki64(&w, "files", (int64_t)report->files);
     sec_jw_ki64(&w, "damaged_files", (int64_t)report->damaged_files);
     put_counts(&w, &report->counts);
+    if (report->largest_similarity >= 0)
+        sec_jw_kf64(&w, "largest_train_test_similarity", report->largest_similarity);
     put_sources(&w, in);
     sec_jw_obj_end(&w);
     SEC_TRY(sec_jw_end(&w));
     SEC_TRY(sec_buf_addc(text, '\n'));
-    for (size_t i = 0; i < out->n_shards; i++)
-        SEC_TRY(sec_manifest_shard(text, &out->shards[i]));
+    for (size_t i = 0; i < n_shards; i++)
+        SEC_TRY(sec_manifest_shard(text, &shards[i]));
 fail:
     return rc;
 }

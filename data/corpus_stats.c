@@ -53,6 +53,19 @@ static int make_groups(const struct sec_corpus *c, struct group **out, size_t *n
     return 0;
 }
 
+#define LARGEST "largest_train_test_similarity"
+
+/* report.json, NULL when there is none. */
+static int read_report(const char *root, cJSON **out)
+{
+    char *path = sec_path_join(root, "report.json");
+    if (!path)
+        return sec_fail(SEC_ENOMEM, "out of memory for %s", root);
+    int rc = sec_exists(path) ? sec_json_read(path, out) : 0;
+    free(path);
+    return rc;
+}
+
 static int read_header(const char *root, cJSON **out)
 {
     int rc;
@@ -69,20 +82,48 @@ fail:
     return rc;
 }
 
-static int print_header(struct sec_buf *out, const cJSON *h)
+/* What was removed by stage, in whole documents where the stage knows them. */
+static int print_stages(struct sec_buf *out, const cJSON *stages)
+{
+    int rc = 0;
+    const cJSON *e;
+    cJSON_ArrayForEach(e, stages)
+    {
+        char bytes[32];
+        const cJSON *documents = cJSON_GetObjectItemCaseSensitive(e, "documents");
+        SEC_TRY(sec_buf_printf(out, "removed  %12" PRId64 " %s", sec_json_i64_opt(e, "records", 0),
+                               sec_json_str_opt(e, "stage", "?")));
+        if (documents)
+            SEC_TRY(sec_buf_printf(out, ": %.0f documents, %s", documents->valuedouble,
+                                   sec_human_bytes(sec_json_f64_opt(e, "bytes", 0), bytes)));
+        SEC_TRY(sec_buf_addc(out, '\n'));
+    }
+fail:
+    return rc;
+}
+
+static int print_header(struct sec_buf *out, const cJSON *h, const cJSON *report)
 {
     int rc;
     char bytes[32];
+    const cJSON *stages = cJSON_GetObjectItemCaseSensitive(report, "removed"),
+                *largest = cJSON_GetObjectItemCaseSensitive(h, LARGEST);
     SEC_TRY(sec_buf_printf(out, "read     %12" PRId64 " records, %s\n",
                            sec_json_i64_opt(h, "records_read", 0),
                            sec_human_bytes(sec_json_f64_opt(h, "bytes_read", 0), bytes)));
     SEC_TRY(sec_buf_printf(out, "kept     %12" PRId64 " records\n",
                            sec_json_i64_opt(h, "records_kept", 0)));
     const cJSON *e;
-    cJSON_ArrayForEach(e, cJSON_GetObjectItemCaseSensitive(h, "removed"))
-        SEC_TRY(sec_buf_printf(out, "removed  %12.0f %s\n", e->valuedouble, e->string));
+    SEC_TRY(print_stages(out, stages));
+    if (!stages)
+        cJSON_ArrayForEach(e, cJSON_GetObjectItemCaseSensitive(h, "removed"))
+            SEC_TRY(sec_buf_printf(out, "removed  %12.0f %s\n", e->valuedouble, e->string));
     cJSON_ArrayForEach(e, cJSON_GetObjectItemCaseSensitive(h, "changed"))
         SEC_TRY(sec_buf_printf(out, "cleaned  %12.0f %s\n", e->valuedouble, e->string));
+    if (largest)
+        SEC_TRY(sec_buf_printf(out,
+                               "largest  %12.4f similarity of a training and a test document\n",
+                               largest->valuedouble));
 fail:
     return rc;
 }
@@ -145,6 +186,8 @@ static int print_json(struct sec_buf *out, const struct sec_corpus *c, const cJS
         sec_jw_ki64(&w, numbers[i], sec_json_i64_opt(header, numbers[i], 0));
     put_object(&w, header, "removed");
     put_object(&w, header, "changed");
+    if (cJSON_GetObjectItemCaseSensitive(header, LARGEST))
+        sec_jw_kf64(&w, LARGEST, sec_json_f64_opt(header, LARGEST, 0));
     for (int totals = 1; totals >= 0; totals--) {
         sec_jw_key(&w, totals ? "splits" : "sources");
         sec_jw_arr(&w);
@@ -165,20 +208,22 @@ int sec_corpus_stats(const char *root, bool json, struct sec_buf *out)
     struct group *groups = NULL;
     size_t n;
     uint64_t all = 0;
-    cJSON *header = NULL;
+    cJSON *header = NULL, *report = NULL;
     SEC_TRY(sec_corpus_open(root, &c));
     SEC_TRY(read_header(root, &header));
+    SEC_TRY(read_report(root, &report));
     SEC_TRY(make_groups(&c, &groups, &n));
     for (size_t i = 0; i < c.n_shards; i++)
         all += c.shards[i].bytes_text;
     if (json) {
         rc = print_json(out, &c, header, groups, n);
     } else {
-        SEC_TRY(print_header(out, header));
+        SEC_TRY(print_header(out, header, report));
         rc = print_table(out, groups, n, all);
     }
 fail:
     cJSON_Delete(header);
+    cJSON_Delete(report);
     free(groups);
     sec_corpus_close(&c);
     return rc;

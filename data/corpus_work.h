@@ -8,9 +8,13 @@
  * document ends where its task ends, and at every 64 MiB of the task's text.
  *
  *   stage      leaves                      a file holds
- *   scan       scan/TASK.part, .sum        {hash lo, hi, record, template} by hash; template counts
+ *   scan       scan/TASK.part              {hash lo, hi, record [, template]} by hash
+ *              scan/TASK.tmpl              {template, segment, n, bytes} by template; with a cap
+ *              scan/TASK.sum               struct sec_scan_sum
  *   exact      exact/PART.part             {record} of repetitions, by task
- *   templates  cap/PART.part               {segment, template, first rank, n, cap} of capped
+ *              exact/PART.tmpl             {template, segment, -1, 0} of them, by template
+ *   templates  templates/PART.hist         sizes of templates by source; with target_bytes
+ *   cap        cap/PART.part               {segment, template, first rank, n, cap} of capped
  *                                          templates, by task
  *   documents  docs/TASK.docs .rows        data/docstore.h
  *              ids/TASK.part               {id lo, id hi, document} by id
@@ -20,23 +24,15 @@
  *   (the rest is corpus_near.h's and corpus_write.h's)
  *
  * Every file appears when its task is complete (data/stage.h), so a killed build goes on where it
- * was, on any number of ranks; plan.json tells whether the work there is of the same build. */
+ * was, on any number of ranks; plan.txt tells whether the work there is of the same build. */
 #ifndef SEC_DATA_CORPUS_WORK_H
 #define SEC_DATA_CORPUS_WORK_H
 
 #include "data/corpus_feed.h"
 #include "data/stage.h"
 
-enum { SEC_TASK_SHIFT = 40 };
-#define SEC_TASK_BYTES (UINT64_C(64) << 20)
-
-struct sec_task {
-    int source;
-    size_t first_input, n_inputs;
-    uint64_t begin,
-        end;       /* of one plain file: records that start in [begin, end); else 0, UINT64_MAX */
-    uint64_t cost; /* bytes of file */
-};
+enum { SEC_TASK_SHIFT = 40, SEC_SEGMENT_SHIFT = 26 };
+#define SEC_TASK_BYTES (UINT64_C(1) << SEC_SEGMENT_SHIFT)
 
 /* What the documents stage knows of a task at its end. */
 struct sec_task_sum {
@@ -57,6 +53,8 @@ struct sec_corpus_work {
     int threads;
     size_t task_memory; /* bytes that a running task may hold */
     uint64_t *cost;     /* [n_tasks], for sec_stage */
+    uint64_t
+        *line_base; /* [n_tasks] lines of the task's file before it; filled by the records stage */
 
     /* After the documents stage, on every rank. */
     struct sec_task_sum *sums; /* [n_tasks] */
@@ -76,6 +74,11 @@ static inline uint64_t sec_key_number(uint64_t key)
 {
     return key & ((UINT64_C(1) << SEC_TASK_SHIFT) - 1);
 }
+/* The 64 MiB of a task's text that a record is in. */
+static inline uint64_t sec_key_segment(uint64_t key)
+{
+    return (uint64_t)sec_key_task(key) << SEC_TASK_SHIFT | sec_key_number(key) >> SEC_SEGMENT_SHIFT;
+}
 static inline uint64_t sec_doc_dense(const struct sec_corpus_work *w, uint64_t key)
 {
     return w->doc_base[sec_key_task(key)] + sec_key_number(key);
@@ -94,9 +97,13 @@ int sec_work_files(const struct sec_corpus_work *w, const char *stage, size_t n,
                    struct sec_list *out);
 /* mkdir of OUT/.build/STAGE; any rank, any time. */
 int sec_work_stage_dir(const struct sec_corpus_work *w, const char *stage);
+int sec_work_remove_stage(const struct sec_corpus_work *w, const char *stage); /* one rank */
+bool sec_work_have(const struct sec_corpus_work *w, const char *stage, size_t i,
+                   const char *suffix);
 
 /* Front: inputs -> tasks -> documents. Collective over ranks; SEC_EINTR keeps what is complete. */
-int sec_corpus_plan(struct sec_corpus_work *w);      /* inputs, tasks; plan.json, resume or not */
+/* o and dir are set, the folder exists: inputs, tasks; plan.txt, resume or start anew. */
+int sec_corpus_plan(struct sec_corpus_work *w);
 int sec_corpus_records(struct sec_corpus_work *w);   /* scan, exact, templates */
 int sec_corpus_documents(struct sec_corpus_work *w); /* documents; fills sums, doc_base, gone */
 void sec_corpus_work_free(struct sec_corpus_work *w);

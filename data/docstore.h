@@ -1,12 +1,14 @@
 /* Documents on their way from the cleaning of a corpus to its shards: one store file a task,
  * written once in order, read in order or by number.
  *
- * NAME.docs: the texts in zstd frames of about 64 KiB (level 1, checksums on), one after the other.
- * NAME.rows: one 64-byte row a document, in order, each with its own check, then a trailer {count,
- * XXH3 of all rows' checks, bytes of NAME.docs, magic}. Both appear under their names when complete
- * and fsynced, the rows last: rows exist = the store is complete. Damage is SEC_EDATA naming file
- * and byte, and the file is renamed to NAME.damaged (both of them), so that a rerun makes them
- * anew.
+ * NAME.docs: the texts in zstd frames of about 64 KiB (level 1, checksums on), one after the other,
+ * each behind a skippable frame {bytes of the frame, bytes of its text, XXH3 of the frame}, so that
+ * `zstd -d` reads the file. NAME.rows: one 64-byte row a document, in order, each with its own
+ * check, then a trailer {count, XXH3 chained over all rows' checks and the next word, bytes of
+ * NAME.docs, magic}. Both appear under their names when complete and fsynced, the rows last: rows
+ * exist = the store is complete. Opening verifies all rows, reading a text verifies its frame.
+ * Damage is SEC_EDATA naming file and byte, and both files are renamed to NAME.docs.damaged and
+ * NAME.rows.damaged, so that a rerun makes them anew.
  *
  * A writer: one thread. A store open for reading may be shared by threads, each with its own
  * sec_docreader (which keeps the last frames it decoded). Memory does not grow with the store. */
@@ -44,9 +46,11 @@ int sec_docstore_open(const char *name, struct sec_docstore **out);
 void sec_docstore_close(struct sec_docstore *s);
 uint64_t sec_docstore_count(const struct sec_docstore *s);
 
+/* Zero-initialise. */
 struct sec_docreader {
     struct sec_docstore *store; /* whose frame is decoded below */
-    uint64_t frame;             /* UINT64_MAX = none */
+    uint64_t opening;           /* which opening of the store: another may get its address */
+    uint64_t frame;
     struct sec_buf packed, text;
     void *zstd;
 };

@@ -3,13 +3,15 @@
  * elements numbered). At memory speed: structural characters are found by SIMD, strings are copied
  * in runs, and nothing else of the record is touched.
  *
- *   string   unescaped UTF-8; lone surrogates become U+FFFD; newlines inside become a space
+ *   string   unescaped UTF-8; lone surrogates become U+FFFD; \r\n, \n or \r inside become a
+ *            space; \u0000 gives nothing (cleaning removes NUL bytes in any case)
  *   number, true, false, null   as written
  *   object, array               as a field: their JSON text as written
  * In key=value form a value with blanks, quotes or '=' is quoted, with \" and \\ inside.
  *
  * Grammar: RFC 8259, UTF-8 (ill-formed bytes inside strings pass through; cleaning mends them). Of
- * equal keys the last counts. Depth to 64. Constant after opening; thread-safe. */
+ * equal keys the last counts. Depth to 64; a byte order mark in front is skipped. Constant after
+ * opening; thread-safe. */
 #ifndef SEC_DATA_JSONFIELD_H
 #define SEC_DATA_JSONFIELD_H
 

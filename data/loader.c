@@ -6,14 +6,24 @@
 #include "data/pack.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { DEFAULT_WINDOWS = 4, MAX_WINDOWS = 1024 };
 
 struct ready {
     struct sec_pack pack;
     struct sec_loader_state state; /* after the step, when this is the step's last micro-batch */
     bool ends_step;
     uint64_t substituted; /* in the whole sequence, up to this micro-batch */
+};
+
+/* A damaged window, to be reported once the step that enters it has been handed out. */
+struct damage {
+    struct damage *next;
+    uint64_t step;
+    char *text;
 };
 
 /* Where the builder stands in the endless sequence of samples. */
@@ -48,6 +58,7 @@ struct sec_loader {
     bool stop;
     int rc; /* failure after the last published one */
     char *error;
+    struct damage *damage, **damage_end;
 };
 
 /* ---- the builder's thread ---- */
@@ -61,43 +72,74 @@ static bool is_good(const struct sec_window *w, const struct sec_piece *p)
     return true;
 }
 
-/* Sample i of the window, or in place of one in a damaged chunk the next good one of the window's
- * order: all ranks read the same chunks, so they all take the same. */
-static const struct sec_piece *sample_at(const struct sec_window *w, uint32_t i, bool *substituted)
+/* Sample i of the window or, if a chunk of it is damaged, the next good one of the window's order.
+ */
+static const struct sec_piece *good_from(const struct sec_window *w, uint32_t i)
 {
     for (uint32_t k = 0; k < w->n; k++) {
         const struct sec_piece *p = &w->pieces[(i + (uint64_t)k) % w->n];
-        if (!w->bad || is_good(w, p)) {
-            *substituted = k > 0;
+        if (!w->bad || is_good(w, p))
             return p;
-        }
     }
     return NULL;
 }
 
-/* The next sample without taking it. Returns 1 when the loader is being closed. */
-static int peek(struct sec_loader *l, const struct sec_piece **p, bool *substituted)
+/* Record that the window about to be used is damaged. */
+static int report_damage(struct sec_loader *l, const struct sec_window *w)
+{
+    uint32_t n = 0;
+    struct damage *d = calloc(1, sizeof *d);
+    for (uint32_t i = 0; i < w->n; i++)
+        n += !is_good(w, &w->pieces[i]);
+    if (!d ||
+        asprintf(&d->text, "epoch %llu: %u of %u samples of chunks %llu to %llu replaced: %s",
+                 (unsigned long long)w->epoch, n, w->n, (unsigned long long)w->w * SEC_ORDER_WINDOW,
+                 (unsigned long long)(w->w + 1) * SEC_ORDER_WINDOW - 1, w->damage) < 0) {
+        free(d);
+        return sec_fail(SEC_ENOMEM, "no memory to report a damaged chunk");
+    }
+    d->step = l->built_state.step;
+    pthread_mutex_lock(&l->lock);
+    *l->damage_end = d;
+    l->damage_end = &d->next;
+    pthread_mutex_unlock(&l->lock);
+    return 0;
+}
+
+/* Returns 1 when the loader is being closed. */
+static int next_window(struct sec_loader *l)
 {
     struct cursor *c = &l->cur;
-    if (!c->win || c->i == c->win->n) {
-        bool first = !c->win;
-        int rc = sec_windows_next(l->windows, &c->win);
-        if (rc)
-            return rc;
-        if (!first)
-            c->i = 0;
-        if (c->win->epoch != c->epoch) {
-            c->epoch = c->win->epoch;
-            c->next = 0;
-        }
+    bool first = !c->win;
+    int rc = sec_windows_next(l->windows, &c->win);
+    if (rc)
+        return rc;
+    const struct sec_window *w = c->win;
+    if (!first)
+        c->i = 0;
+    if (w->epoch != c->epoch) {
+        c->epoch = w->epoch;
+        c->next = 0;
     }
-    *p = sample_at(c->win, c->i, substituted);
-    return *p ? 0
-              : sec_fail(SEC_EDATA,
-                         "%s: all %u samples of chunks %llu to %llu are in damaged chunks",
-                         sec_tokens_info(l->t)->dir, c->win->n,
-                         (unsigned long long)c->win->w * SEC_ORDER_WINDOW,
-                         (unsigned long long)(c->win->w + 1) * SEC_ORDER_WINDOW - 1);
+    if (!w->bad)
+        return 0;
+    if (!good_from(w, 0))
+        return sec_fail(SEC_EDATA,
+                        "%s: all %u samples of chunks %llu to %llu touch damaged chunks, none is "
+                        "left to take their place: %s",
+                        sec_tokens_info(l->t)->dir, w->n,
+                        (unsigned long long)w->w * SEC_ORDER_WINDOW,
+                        (unsigned long long)(w->w + 1) * SEC_ORDER_WINDOW - 1, w->damage);
+    return report_damage(l, w);
+}
+
+static void add_sample(struct sec_loader *l, struct sec_pack *pack, const struct sec_piece *own,
+                       const struct sec_piece *from)
+{
+    const struct cursor *c = &l->cur;
+    uint64_t sample = c->epoch * sec_order_total(l->order) + c->next;
+    uint32_t len = from->len < own->len ? from->len : own->len;
+    memcpy(sec_pack_add(pack, sample, 0, len), c->win->tokens + from->at, len * sizeof(uint16_t));
 }
 
 /* One micro-batch of the global sequence: samples in order until one does not fit. pack NULL:
@@ -105,25 +147,23 @@ static int peek(struct sec_loader *l, const struct sec_piece **p, bool *substitu
 static int build(struct sec_loader *l, struct sec_pack *pack)
 {
     int64_t n_tokens = 0;
-    const uint64_t per_epoch = sec_order_total(l->order);
+    struct cursor *c = &l->cur;
     if (pack)
         sec_pack_clear(pack);
     for (;;) {
-        const struct sec_piece *p;
-        bool substituted;
-        int rc = peek(l, &p, &substituted);
-        if (rc)
-            return rc;
+        if (!c->win || c->i == c->win->n) {
+            int rc = next_window(l);
+            if (rc)
+                return rc;
+        }
+        const struct sec_piece *p = &c->win->pieces[c->i];
         n_tokens += p->len + 2;
         if (n_tokens > l->o.batch_tokens)
             break;
-        struct cursor *c = &l->cur;
-        if (pack) {
-            uint64_t sample = c->epoch * per_epoch + c->next;
-            memcpy(sec_pack_add(pack, sample, 0, p->len), c->win->tokens + p->at,
-                   p->len * sizeof(uint16_t));
-        }
-        c->substituted += substituted;
+        const struct sec_piece *from = c->win->bad ? good_from(c->win, c->i) : p;
+        if (pack)
+            add_sample(l, pack, p, from);
+        c->substituted += from != p;
         c->i++;
         c->next++;
     }
@@ -223,6 +263,9 @@ static int check_options(const struct sec_loader_options *o)
     if (o->ring < 2 || o->threads < 1)
         return sec_fail(SEC_ECONFIG, "a ring of %d batches and %d decode threads: at least 2 and 1",
                         o->ring, o->threads);
+    if (o->windows && (o->windows < 2 || o->windows > MAX_WINDOWS))
+        return sec_fail(SEC_ECONFIG, "%d windows of decoded tokens: 2 to %d", o->windows,
+                        MAX_WINDOWS);
     return 0;
 }
 
@@ -249,6 +292,9 @@ static int check_state(const struct sec_loader *l, const struct sec_loader_state
         {"data seed", s->seed, l->state.seed},
         {"sequence length", s->seq_len, l->state.seq_len},
         {"tokens of a micro-batch", s->batch_tokens, l->state.batch_tokens},
+        {"fingerprint of the mask options (data.mlm_probability, shares, whole_field, ngram_max, "
+         "seed)",
+         s->masks ? s->masks : l->state.masks, l->state.masks},
     };
     for (size_t i = 0; i < sizeof same / sizeof *same; i++)
         if (same[i].saved != same[i].now)
@@ -270,10 +316,13 @@ static int start_at(struct sec_loader *l, const struct sec_loader_state *saved)
     l->state = (struct sec_loader_state){.fingerprint = sec_tokens_info(l->t)->fingerprint,
                                          .seed = l->o.seed,
                                          .seq_len = (uint64_t)l->o.seq_len,
-                                         .batch_tokens = (uint64_t)l->o.batch_tokens};
+                                         .batch_tokens = (uint64_t)l->o.batch_tokens,
+                                         .masks = sec_mask_fingerprint(&l->o.mask)};
     if (saved) {
         SEC_TRY(check_state(l, saved));
-        l->state = *saved;
+        l->state.epoch = saved->epoch;
+        l->state.next = saved->next;
+        l->state.step = saved->step;
     }
     l->built_state = l->state;
     l->cur.epoch = l->state.epoch;
@@ -283,8 +332,8 @@ static int start_at(struct sec_loader *l, const struct sec_loader_state *saved)
         l->cur.next = 0;
     }
     sec_order_find(l->order, l->cur.epoch, l->cur.next, &rank, &l->cur.i);
-    SEC_TRY(sec_windows_open(l->t, l->order, l->o.threads, l->o.substitute, l->cur.epoch, rank,
-                             &l->windows));
+    SEC_TRY(sec_windows_open(l->t, l->order, l->o.windows ? l->o.windows : DEFAULT_WINDOWS,
+                             l->o.threads, l->o.substitute, l->cur.epoch, rank, &l->windows));
 fail:
     return rc;
 }
@@ -306,6 +355,7 @@ int sec_loader_open(const struct sec_tokens *t, const struct sec_tokenizer *tok,
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->filled, NULL);
     pthread_cond_init(&l->freed, NULL);
+    l->damage_end = &l->damage;
     SEC_TRY(sec_masker_new(tok, &o->mask, &l->masker));
     SEC_TRY(sec_order_new(t, o->seed, o->seq_len, &l->order));
     l->ring = calloc((size_t)o->ring, sizeof *l->ring);
@@ -376,6 +426,26 @@ uint64_t sec_loader_substituted(const struct sec_loader *l)
     return l->substituted;
 }
 
+bool sec_loader_damage(struct sec_loader *l, uint64_t *step, char **text)
+{
+    pthread_mutex_lock(&l->lock);
+    struct damage *d = l->damage;
+    if (d && d->step < l->state.step) {
+        l->damage = d->next;
+        if (!l->damage)
+            l->damage_end = &l->damage;
+    } else {
+        d = NULL;
+    }
+    pthread_mutex_unlock(&l->lock);
+    if (!d)
+        return false;
+    *step = d->step;
+    *text = d->text;
+    free(d);
+    return true;
+}
+
 void sec_loader_close(struct sec_loader *l)
 {
     if (!l)
@@ -393,6 +463,11 @@ void sec_loader_close(struct sec_loader *l)
         sec_pack_free(&l->ring[i].pack);
     free(l->ring);
     free(l->error);
+    for (struct damage *d = l->damage, *next; d; d = next) {
+        next = d->next;
+        free(d->text);
+        free(d);
+    }
     sec_order_free(l->order);
     sec_masker_free(l->masker);
     pthread_mutex_destroy(&l->lock);
@@ -424,7 +499,11 @@ int sec_order_sample(const struct sec_loader *l, uint64_t epoch, uint64_t i, uin
     struct sec_piece *pieces = malloc(sec_order_window_size(l->order, w) * sizeof *pieces);
     if (!pieces)
         return sec_fail(SEC_ENOMEM, "no memory for the samples of one window");
-    sec_order_pieces(l->order, w, pieces);
+    int rc = sec_order_pieces(l->order, w, pieces);
+    if (rc) {
+        free(pieces);
+        return rc;
+    }
     const struct sec_piece p = pieces[sec_perm_at(&samples, index)];
     free(pieces);
     sec_tokens_doc(l->t, p.doc, &first, NULL, NULL, NULL);

@@ -63,6 +63,9 @@ fail:
 
 int sec_eval_loader_next(struct sec_eval_loader *l, const struct sec_batch **batch)
 {
+    int rc = sec_tokens_intact(l->t);
+    if (rc)
+        return rc;
     sec_pack_clear(&l->pack);
     while (l->doc < l->n_docs) {
         uint64_t first;
@@ -73,7 +76,7 @@ int sec_eval_loader_next(struct sec_eval_loader *l, const struct sec_batch **bat
             break;
         /* Positions are the document's: token k has position k + 1 however it is cut. */
         uint16_t *ids = sec_pack_add(&l->pack, l->doc, l->first, n);
-        int rc = sec_tokens_read_ctx(l->t, l->ctx, first + l->first, n, ids);
+        rc = sec_tokens_read_ctx(l->t, l->ctx, first + l->first, n, ids);
         if (rc)
             return rc;
         l->first += n;

@@ -5,18 +5,17 @@
 #include "base/mem.h"
 #include "data/tokshard_reader.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 
-enum {
-    SLOTS = 3, /* one in use, two ahead */
-    TRIES = 3
-};
+enum { TRIES = 3 };
 
 struct slot {
     struct sec_window win;
     struct sec_piece *pieces;
     uint16_t *tokens;
+    bool prepared; /* its samples and chunks are known */
     uint32_t chunks, claimed, done;
     uint32_t failed_chunk; /* the first one, with its failure */
     int rc;
@@ -31,22 +30,23 @@ struct sec_windows {
     pthread_cond_t work, ready;
     bool stop, in_use;
     uint64_t started, taken; /* windows begun, and given to the consumer */
-    struct slot slots[SLOTS];
+    struct slot *slots;
+    uint64_t n_slots;
     uint64_t epoch, rank; /* of the next window to begin */
     struct sec_perm perm;
-    struct sec_piece *stream_order; /* scratch of begin_window() */
     int n_threads;
     struct worker {
         struct sec_windows *ws;
         struct sec_tokctx *ctx;
+        struct sec_piece *stream_order; /* scratch of prepare() */
         pthread_t thread;
     } * workers;
 };
 
-/* Prepare the next window that has samples; the lock is held. */
-static void begin_window(struct sec_windows *ws)
+/* Take the slot of the next window that has samples; the lock is held. */
+static struct slot *begin_window(struct sec_windows *ws)
 {
-    struct slot *s = &ws->slots[ws->started % SLOTS];
+    struct slot *s = &ws->slots[ws->started++ % ws->n_slots];
     uint64_t w;
     do {
         if (ws->rank == sec_order_windows(ws->order)) {
@@ -61,30 +61,56 @@ static void begin_window(struct sec_windows *ws)
                                  .n = sec_order_window_size(ws->order, w),
                                  .pieces = s->pieces,
                                  .tokens = s->tokens};
-    struct sec_perm samples;
-    sec_order_within(ws->order, ws->epoch, w, &samples);
-    s->chunks = sec_order_pieces(ws->order, w, ws->stream_order);
-    for (uint32_t i = 0; i < s->win.n; i++)
-        s->pieces[i] = ws->stream_order[sec_perm_at(&samples, i)];
-    s->claimed = s->done = 0;
+    s->prepared = false;
+    s->chunks = s->claimed = s->done = 0;
     s->rc = 0;
     free(s->error);
     s->error = NULL;
-    ws->started++;
+    return s;
+}
+
+/* The window's samples in the epoch's order. Reads the shards' tables, so the lock is not held. */
+static int prepare(struct sec_windows *ws, struct worker *me, struct slot *s)
+{
+    struct sec_perm samples;
+    int rc = sec_order_pieces(ws->order, s->win.w, me->stream_order);
+    if (rc)
+        return rc;
+    sec_order_within(ws->order, s->win.epoch, s->win.w, &samples);
+    for (uint32_t i = 0; i < s->win.n; i++)
+        s->pieces[i] = me->stream_order[sec_perm_at(&samples, i)];
+    return 0;
+}
+
+/* As prepare(); the lock is held on both sides of it. */
+static void prepare_unlocked(struct sec_windows *ws, struct worker *me, struct slot *s)
+{
+    pthread_mutex_unlock(&ws->lock);
+    int rc = prepare(ws, me, s);
+    pthread_mutex_lock(&ws->lock);
+    s->prepared = true;
+    if (!rc) {
+        s->chunks = sec_order_chunks(ws->order, s->win.w);
+    } else {
+        s->rc = rc;
+        s->error = sec_error_take();
+        pthread_cond_broadcast(&ws->ready);
+    }
     pthread_cond_broadcast(&ws->work); /* its chunks are work for all */
 }
 
-/* The oldest window with a chunk nobody has taken; begins one when a slot is free. NULL = wait. */
-static struct slot *find_work(struct sec_windows *ws)
+static uint64_t oldest(const struct sec_windows *ws)
 {
-    uint64_t oldest = ws->taken - ws->in_use;
-    for (uint64_t i = oldest; i < ws->started; i++)
-        if (ws->slots[i % SLOTS].claimed < ws->slots[i % SLOTS].chunks)
-            return &ws->slots[i % SLOTS];
-    if (ws->started - oldest == SLOTS)
-        return NULL;
-    begin_window(ws);
-    return &ws->slots[(ws->started - 1) % SLOTS];
+    return ws->taken - ws->in_use;
+}
+
+/* The oldest window with a chunk nobody has taken, or NULL; the lock is held. */
+static struct slot *find_chunk(struct sec_windows *ws)
+{
+    for (uint64_t i = oldest(ws); i < ws->started; i++)
+        if (ws->slots[i % ws->n_slots].claimed < ws->slots[i % ws->n_slots].chunks)
+            return &ws->slots[i % ws->n_slots];
+    return NULL;
 }
 
 static int read_chunk(struct sec_windows *ws, struct sec_tokctx *ctx, struct slot *s, uint32_t c)
@@ -106,12 +132,15 @@ static int read_chunk(struct sec_windows *ws, struct sec_tokctx *ctx, struct slo
 static void finish_chunk(struct sec_windows *ws, struct slot *s, uint32_t c, int rc)
 {
     s->done++;
-    if (rc && ws->substitute)
-        s->win.bad |= 1u << c;
-    else if (rc && (!s->rc || c < s->failed_chunk)) {
+    if (rc && (!s->error || c < s->failed_chunk)) {
         free(s->error);
         s->error = sec_error_take();
         s->failed_chunk = c;
+    }
+    if (rc && ws->substitute) {
+        s->win.bad |= 1u << c;
+        s->win.damage = s->error;
+    } else if (rc) {
         s->rc = rc;
     }
     if (s->done == s->chunks)
@@ -124,16 +153,18 @@ static void *run_worker(void *arg)
     struct sec_windows *ws = me->ws;
     pthread_mutex_lock(&ws->lock);
     while (!ws->stop) {
-        struct slot *s = find_work(ws);
-        if (!s) {
+        struct slot *s = find_chunk(ws);
+        if (s) {
+            uint32_t c = s->claimed++;
+            pthread_mutex_unlock(&ws->lock);
+            int rc = read_chunk(ws, me->ctx, s, c);
+            pthread_mutex_lock(&ws->lock);
+            finish_chunk(ws, s, c, rc);
+        } else if (ws->started - oldest(ws) < ws->n_slots) {
+            prepare_unlocked(ws, me, begin_window(ws));
+        } else {
             pthread_cond_wait(&ws->work, &ws->lock);
-            continue;
         }
-        uint32_t c = s->claimed++;
-        pthread_mutex_unlock(&ws->lock);
-        int rc = read_chunk(ws, me->ctx, s, c);
-        pthread_mutex_lock(&ws->lock);
-        finish_chunk(ws, s, c, rc);
     }
     pthread_mutex_unlock(&ws->lock);
     return NULL;
@@ -147,8 +178,8 @@ int sec_windows_next(struct sec_windows *ws, const struct sec_window **out)
         ws->in_use = false;
         pthread_cond_broadcast(&ws->work);
     }
-    struct slot *s = &ws->slots[ws->taken % SLOTS];
-    while (!ws->stop && (ws->started == ws->taken || s->done < s->chunks))
+    struct slot *s = &ws->slots[ws->taken % ws->n_slots];
+    while (!ws->stop && (ws->started == ws->taken || !s->prepared || s->done < s->chunks))
         pthread_cond_wait(&ws->ready, &ws->lock);
     if (ws->stop) {
         rc = 1;
@@ -182,11 +213,12 @@ static int start_workers(struct sec_windows *ws, int threads)
         struct worker *me = &ws->workers[i];
         me->ws = ws;
         me->ctx = sec_tokctx_new();
-        if (!me->ctx)
-            return SEC_ENOMEM;
-        int err = pthread_create(&me->thread, NULL, run_worker, me);
+        me->stream_order = calloc(sec_order_largest(ws->order), sizeof *me->stream_order);
+        int err = me->ctx && me->stream_order ? pthread_create(&me->thread, NULL, run_worker, me)
+                                              : ENOMEM;
         if (err) {
             sec_tokctx_free(me->ctx);
+            free(me->stream_order);
             return sec_fail_errno(err, "cannot start decode thread %d of %d", i + 1, threads);
         }
         ws->n_threads++;
@@ -194,7 +226,7 @@ static int start_workers(struct sec_windows *ws, int threads)
     return 0;
 }
 
-int sec_windows_open(const struct sec_tokens *t, const struct sec_order *o, int threads,
+int sec_windows_open(const struct sec_tokens *t, const struct sec_order *o, int slots, int threads,
                      bool substitute, uint64_t epoch, uint64_t rank, struct sec_windows **out)
 {
     int rc = 0;
@@ -213,13 +245,20 @@ int sec_windows_open(const struct sec_tokens *t, const struct sec_order *o, int 
     pthread_mutex_init(&ws->lock, NULL);
     pthread_cond_init(&ws->work, NULL);
     pthread_cond_init(&ws->ready, NULL);
-    ws->stream_order = calloc(sec_order_largest(o), sizeof *ws->stream_order);
-    for (int i = 0; i < SLOTS; i++) {
-        struct slot *s = &ws->slots[i];
+    ws->slots = calloc((size_t)slots, sizeof *ws->slots);
+    if (!ws->slots) {
+        rc = sec_fail(SEC_ENOMEM, "no memory for %d windows", slots);
+        goto fail;
+    }
+    for (; ws->n_slots < (uint64_t)slots; ws->n_slots++) {
+        struct slot *s = &ws->slots[ws->n_slots];
         s->pieces = calloc(sec_order_largest(o), sizeof *s->pieces);
         s->tokens = sec_alloc_aligned((size_t)sec_order_span(o) * SEC_TOK_CHUNK * sizeof(uint16_t));
-        if (!ws->stream_order || !s->pieces || !s->tokens) {
-            rc = sec_fail(SEC_ENOMEM, "no memory for windows of %u samples", sec_order_largest(o));
+        if (!s->pieces || !s->tokens) {
+            free(s->pieces);
+            sec_free_aligned(s->tokens);
+            rc = sec_fail(SEC_ENOMEM, "no memory for %d windows of %u samples", slots,
+                          sec_order_largest(o));
             goto fail;
         }
     }
@@ -239,14 +278,15 @@ void sec_windows_close(struct sec_windows *ws)
     for (int i = 0; i < ws->n_threads; i++) {
         pthread_join(ws->workers[i].thread, NULL);
         sec_tokctx_free(ws->workers[i].ctx);
+        free(ws->workers[i].stream_order);
     }
     free(ws->workers);
-    free(ws->stream_order);
-    for (int i = 0; i < SLOTS; i++) {
+    for (uint64_t i = 0; i < ws->n_slots; i++) {
         free(ws->slots[i].pieces);
         free(ws->slots[i].error);
         sec_free_aligned(ws->slots[i].tokens);
     }
+    free(ws->slots);
     pthread_mutex_destroy(&ws->lock);
     pthread_cond_destroy(&ws->work);
     pthread_cond_destroy(&ws->ready);

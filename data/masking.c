@@ -2,6 +2,7 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "data/masking_impl.h"
@@ -147,6 +148,18 @@ static void choose_isa(struct sec_masker *m)
         m->draw_bits = sec_mask_bits_avx2;
         m->draw_words = sec_mask_words_avx2;
     }
+}
+
+uint64_t sec_mask_fingerprint(const struct sec_mask_options *o)
+{
+    /* Widened one by one: the struct has padding, and a span of 0 and one of 1 are the same. */
+    uint64_t v[7] = {
+        o->seed, 0, 0, 0, o->whole_field, o->ngram_max > 1 ? (uint64_t)o->ngram_max : 1, o->eval};
+    memcpy(&v[1], &o->probability, sizeof v[1]);
+    memcpy(&v[2], &o->p_mask, sizeof v[2]);
+    memcpy(&v[3], &o->p_random, sizeof v[3]);
+    uint64_t h = sec_hash64(v, sizeof v, 0);
+    return h ? h : 1;
 }
 
 int sec_masker_new(const struct sec_tokenizer *t, const struct sec_mask_options *o,

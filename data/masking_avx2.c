@@ -3,8 +3,13 @@
 
 #include <immintrin.h>
 
-static inline void mul_wide(__m256i x, __m256i m, __m256i *lo, __m256i *hi)
+#define VEC           __m256i
+#define VEC_SET(x)    _mm256_set1_epi32((int)(x))
+#define VEC_XOR(a, b) _mm256_xor_si256(a, b)
+
+static inline void mul_wide(__m256i x, uint32_t by, __m256i *lo, __m256i *hi)
 {
+    const __m256i m = _mm256_set1_epi64x(by);
     __m256i even = _mm256_mul_epu32(x, m);
     __m256i odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), m);
     *lo = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA);
@@ -24,29 +29,7 @@ static inline uint32_t below(__m256i x, __m256i flipped_limit)
 }
 
 /* Eight blocks of counters (sample, sub, stream); word k of block i is lane i of out[k]. */
-static inline void philox8(uint64_t seed, uint32_t stream, uint64_t sample, __m256i sub,
-                           __m256i out[4])
-{
-    const __m256i m0 = _mm256_set1_epi64x(0xD2511F53), m1 = _mm256_set1_epi64x(0xCD9E8D57);
-    __m256i c0 = _mm256_set1_epi32((int)sample), c1 = _mm256_set1_epi32((int)(sample >> 32));
-    __m256i c2 = sub, c3 = _mm256_set1_epi32((int)stream);
-    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-    for (int r = 0; r < 10; r++) {
-        __m256i lo0, hi0, lo1, hi1;
-        mul_wide(c0, m0, &lo0, &hi0);
-        mul_wide(c2, m1, &lo1, &hi1);
-        c0 = _mm256_xor_si256(_mm256_xor_si256(hi1, c1), _mm256_set1_epi32((int)k0));
-        c2 = _mm256_xor_si256(_mm256_xor_si256(hi0, c3), _mm256_set1_epi32((int)k1));
-        c1 = lo1;
-        c3 = lo0;
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    out[0] = c0;
-    out[1] = c1;
-    out[2] = c2;
-    out[3] = c3;
-}
+#include "data/masking_philox.h"
 
 void sec_mask_bits_avx2(uint64_t seed, uint32_t stream, uint64_t sample, uint32_t first_block,
                         uint32_t threshold, uint64_t *bits, int n)
@@ -56,7 +39,7 @@ void sec_mask_bits_avx2(uint64_t seed, uint32_t stream, uint64_t sample, uint32_
     for (int i = 0; i < 2 * n; i++) {
         __m256i w[4], first = _mm256_set1_epi32((int)(first_block + 8u * (uint32_t)i));
         uint64_t half = 0;
-        philox8(seed, stream, sample, _mm256_add_epi32(first, lane), w);
+        philox(seed, stream, sample, _mm256_add_epi32(first, lane), w);
         for (int k = 0; k < 4; k++)
             half |= (uint64_t)below(w[k], limit) << k;
         bits[i / 2] = i % 2 ? bits[i / 2] | half << 32 : half;
@@ -70,7 +53,7 @@ void sec_mask_words_avx2(uint64_t seed, uint32_t stream, uint64_t sample, uint32
     for (int i = 0; i < n; i += 8) {
         __m256i some = _mm256_cmpgt_epi32(_mm256_set1_epi32(n - i), lane);
         __m256i w[4], at = _mm256_maskload_epi32(pos + i, some);
-        philox8(seed, stream, sample, _mm256_add_epi32(at, _mm256_set1_epi32((int)sub)), w);
+        philox(seed, stream, sample, _mm256_add_epi32(at, _mm256_set1_epi32((int)sub)), w);
         /* a = pairs 0 1 4 5, b = pairs 2 3 6 7; words has room for a multiple of 16 */
         __m256i a = _mm256_unpacklo_epi32(w[0], w[1]), b = _mm256_unpackhi_epi32(w[0], w[1]);
         _mm256_storeu_si256((__m256i *)(void *)words[i], _mm256_permute2x128_si256(a, b, 0x20));

@@ -3,9 +3,14 @@
 
 #include <immintrin.h>
 
+#define VEC           __m512i
+#define VEC_SET(x)    _mm512_set1_epi32((int)(x))
+#define VEC_XOR(a, b) _mm512_xor_si512(a, b)
+
 /* Low and high halves of the products of all sixteen lanes by m. */
-static inline void mul_wide(__m512i x, __m512i m, __m512i *lo, __m512i *hi)
+static inline void mul_wide(__m512i x, uint32_t by, __m512i *lo, __m512i *hi)
 {
+    const __m512i m = _mm512_set1_epi64(by);
     __m512i even = _mm512_mul_epu32(x, m);
     __m512i odd = _mm512_mul_epu32(_mm512_srli_epi64(x, 32), m);
     *lo = _mm512_mask_blend_epi32(0xAAAA, even, _mm512_slli_epi64(odd, 32));
@@ -22,29 +27,7 @@ static inline uint64_t spread4(uint64_t x)
 }
 
 /* Sixteen blocks of counters (sample, sub, stream); word k of block i is lane i of out[k]. */
-static inline void philox16(uint64_t seed, uint32_t stream, uint64_t sample, __m512i sub,
-                            __m512i out[4])
-{
-    const __m512i m0 = _mm512_set1_epi64(0xD2511F53), m1 = _mm512_set1_epi64(0xCD9E8D57);
-    __m512i c0 = _mm512_set1_epi32((int)sample), c1 = _mm512_set1_epi32((int)(sample >> 32));
-    __m512i c2 = sub, c3 = _mm512_set1_epi32((int)stream);
-    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-    for (int r = 0; r < 10; r++) {
-        __m512i lo0, hi0, lo1, hi1;
-        mul_wide(c0, m0, &lo0, &hi0);
-        mul_wide(c2, m1, &lo1, &hi1);
-        c0 = _mm512_xor_si512(_mm512_xor_si512(hi1, c1), _mm512_set1_epi32((int)k0));
-        c2 = _mm512_xor_si512(_mm512_xor_si512(hi0, c3), _mm512_set1_epi32((int)k1));
-        c1 = lo1;
-        c3 = lo0;
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    out[0] = c0;
-    out[1] = c1;
-    out[2] = c2;
-    out[3] = c3;
-}
+#include "data/masking_philox.h"
 
 void sec_mask_bits_avx512(uint64_t seed, uint32_t stream, uint64_t sample, uint32_t first_block,
                           uint32_t threshold, uint64_t *bits, int n)
@@ -53,7 +36,7 @@ void sec_mask_bits_avx512(uint64_t seed, uint32_t stream, uint64_t sample, uint3
     const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     for (int i = 0; i < n; i++) {
         __m512i w[4], first = _mm512_set1_epi32((int)(first_block + 16u * (uint32_t)i));
-        philox16(seed, stream, sample, _mm512_add_epi32(first, lane), w);
+        philox(seed, stream, sample, _mm512_add_epi32(first, lane), w);
         bits[i] = 0;
         for (int k = 0; k < 4; k++)
             bits[i] |= spread4(_mm512_cmplt_epu32_mask(w[k], limit)) << k;
@@ -68,7 +51,7 @@ void sec_mask_words_avx512(uint64_t seed, uint32_t stream, uint64_t sample, uint
     for (int i = 0; i < n; i += 16) {
         __mmask16 some = n - i < 16 ? (__mmask16)((1u << (n - i)) - 1) : 0xFFFF;
         __m512i w[4], at = _mm512_maskz_loadu_epi32(some, pos + i);
-        philox16(seed, stream, sample, _mm512_add_epi32(at, _mm512_set1_epi32((int)sub)), w);
+        philox(seed, stream, sample, _mm512_add_epi32(at, _mm512_set1_epi32((int)sub)), w);
         /* words has room for a multiple of 16 */
         _mm512_storeu_si512(words[i], _mm512_permutex2var_epi32(w[0], low, w[1]));
         _mm512_storeu_si512(words[i + 8], _mm512_permutex2var_epi32(w[0], high, w[1]));

@@ -17,6 +17,8 @@ struct sec_masker;
 int sec_masker_new(const struct sec_tokenizer *t, const struct sec_mask_options *o,
                    struct sec_masker **out);
 void sec_masker_free(struct sec_masker *m);
+/* Differs whenever two sets of options may mask differently; never 0. */
+uint64_t sec_mask_fingerprint(const struct sec_mask_options *o);
 /* As sec_mask(); rows are counted from row0. A sample may end up without any selected token: it
  * then adds nothing to the loss, which keeps the drawing unbiased. */
 int sec_masker_apply(const struct sec_masker *m, uint64_t sample, uint32_t first_pos, uint16_t *ids,

@@ -40,8 +40,13 @@ struct sec_shingler {
 /* Masks text[0..n) and fills s->hash. A text shorter than one shingle is one shingle. */
 int sec_shingle(struct sec_shingler *s, const struct sec_minhash_options *o, const char *text,
                 size_t n);
+/* The same of text that is masked already: a document's masked text is its records' masked texts
+ * joined with newlines. */
+int sec_shingle_masked(struct sec_shingler *s, const struct sec_minhash_options *o,
+                       const char *masked, size_t n);
 void sec_shingler_free(struct sec_shingler *s);
 
+/* 2^32 - 1 everywhere for no shingles. */
 void sec_minhash_sign(const uint32_t *shingles, size_t n, uint32_t signature[SEC_MINHASH_N]);
 /* Keys of bands [0, bands): 64-bit hash of the band's rows, mixed with the band's number. */
 void sec_minhash_keys(const uint32_t signature[SEC_MINHASH_N], unsigned bands, unsigned rows,
@@ -49,10 +54,10 @@ void sec_minhash_keys(const uint32_t signature[SEC_MINHASH_N], unsigned bands, u
 /* Share of equal minima: an estimate of J with standard error sqrt(J(1-J)/128). */
 double sec_minhash_estimate(const uint32_t a[SEC_MINHASH_N], const uint32_t b[SEC_MINHASH_N]);
 
-/* A set of shingles for exact similarity: open addressing, its memory in one block so that caches
- * can count it. */
+/* A set of shingles for exact similarity: buckets of a cache line, a full one going on in the next;
+ * its memory in one block so that caches can count it. */
 struct sec_shingle_set {
-    uint32_t *slot; /* 0 = empty; hash 0 is stored as 1 */
+    uint32_t *slot; /* 0 = empty, at a bucket's end; hash 0 is stored as 1 */
     uint32_t mask;  /* slots - 1 */
     uint32_t n;     /* distinct shingles */
 };
@@ -61,5 +66,9 @@ size_t sec_shingle_set_bytes(const struct sec_shingle_set *s);
 void sec_shingle_set_free(struct sec_shingle_set *s);
 /* |A n B| / |A u B|; 1 for two empty sets. */
 double sec_shingle_jaccard(const struct sec_shingle_set *a, const struct sec_shingle_set *b);
+/* The same if it is at least `least`, else a value below `least`: an estimate from the part of the
+ * smaller set that it took to know. */
+double sec_shingle_jaccard_least(const struct sec_shingle_set *a, const struct sec_shingle_set *b,
+                                 double least);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+enum { DOCS = 512 }; /* looked up at once */
 #define WINDOW_TOKENS ((uint64_t)SEC_ORDER_WINDOW * SEC_TOK_CHUNK)
 
 struct window {
@@ -90,10 +91,16 @@ int sec_order_new(const struct sec_tokens *t, uint64_t seed, int seq_len, struct
         return sec_fail(SEC_ENOMEM, "no memory for %llu windows of the sample order",
                         (unsigned long long)info->n_chunks / SEC_ORDER_WINDOW + 1);
     }
-    for (uint64_t d = 0; d < info->n_docs; d++) {
-        uint32_t len;
-        uint64_t at = sec_tokens_doc_chunked(t, d, &len);
-        count_doc(o, d, at, len);
+    struct sec_docpos pos[DOCS];
+    for (uint64_t d = 0; d < info->n_docs; d += DOCS) {
+        uint64_t n = info->n_docs - d < DOCS ? info->n_docs - d : DOCS;
+        int rc = sec_tokens_docpos(t, d, n, pos);
+        if (rc) {
+            sec_order_free(o);
+            return rc;
+        }
+        for (uint64_t i = 0; i < n; i++)
+            count_doc(o, d + i, pos[i].at, pos[i].len);
     }
     *out = o;
     return 0;
@@ -143,25 +150,58 @@ void sec_order_within(const struct sec_order *o, uint64_t epoch, uint64_t w,
     sec_perm_init(samples, o->windows[w].n, o->seed, epoch << 32 | w, 2);
 }
 
-uint32_t sec_order_pieces(const struct sec_order *o, uint64_t w, struct sec_piece *out)
+uint32_t sec_order_chunks(const struct sec_order *o, uint64_t w)
+{
+    return o->windows[w].chunks;
+}
+
+/* The pieces of one document that start in the window, to out[n..]; returns their new number, or -1
+ * if they do not lie where they were counted. */
+static int64_t doc_pieces(const struct sec_order *o, uint64_t w, uint64_t doc,
+                          const struct sec_docpos *pos, struct sec_piece *out, int64_t n)
 {
     const struct window *win = &o->windows[w];
     const uint64_t start = w * WINDOW_TOKENS, end = start + WINDOW_TOKENS;
-    uint32_t n = 0;
-    for (uint64_t d = win->first_doc; n < win->n; d++) {
-        uint32_t len, first = 0;
-        uint64_t at = sec_tokens_doc_chunked(o->tokens, d, &len);
-        if (at < start) /* pieces before the window */
-            first = (uint32_t)((start - at + o->piece_len - 1) / o->piece_len) * o->piece_len;
-        while (first < len && at + first < end) {
-            uint32_t left = len - first, k = left < o->piece_len ? left : o->piece_len;
-            out[n++] = (struct sec_piece){d, first, (uint32_t)(at + first - start), k};
-            if (left <= o->piece_len)
-                break;
-            first += o->piece_len;
-        }
+    uint32_t first = 0;
+    if (pos->at < start) /* pieces before the window */
+        first = (uint32_t)((start - pos->at + o->piece_len - 1) / o->piece_len) * o->piece_len;
+    while (first < pos->len && pos->at + first < end) {
+        uint32_t left = pos->len - first, k = left < o->piece_len ? left : o->piece_len;
+        uint64_t at = pos->at + first - start;
+        if (n == win->n || at + k > (uint64_t)win->chunks * SEC_TOK_CHUNK)
+            return -1;
+        out[n++] = (struct sec_piece){doc, first, (uint32_t)at, k};
+        if (left <= o->piece_len)
+            break;
+        first += o->piece_len;
     }
-    return win->chunks;
+    return n;
+}
+
+int sec_order_pieces(const struct sec_order *o, uint64_t w, struct sec_piece *out)
+{
+    const struct window *win = &o->windows[w];
+    const uint64_t n_docs = sec_tokens_info(o->tokens)->n_docs;
+    struct sec_docpos pos[DOCS];
+    int64_t n = 0;
+    for (uint64_t d = win->first_doc; n >= 0 && n < win->n && d < n_docs;) {
+        uint64_t k = n_docs - d, left = (uint64_t)(win->n - n); /* each has a piece here */
+        k = k < left ? k : left;
+        k = k < DOCS ? k : DOCS;
+        int rc = sec_tokens_docpos(o->tokens, d, k, pos);
+        if (rc)
+            return rc;
+        for (uint64_t i = 0; i < k && n >= 0; i++)
+            n = doc_pieces(o, w, d + i, &pos[i], out, n);
+        d += k;
+    }
+    if (n != win->n)
+        return sec_fail(SEC_EDATA,
+                        "%s: the documents of chunks %llu to %llu are not those of the start; the "
+                        "data set was changed while in use",
+                        sec_tokens_info(o->tokens)->dir, (unsigned long long)w * SEC_ORDER_WINDOW,
+                        (unsigned long long)(w + 1) * SEC_ORDER_WINDOW - 1);
+    return 0;
 }
 
 void sec_order_find(const struct sec_order *o, uint64_t epoch, uint64_t i, uint64_t *rank,

@@ -7,7 +7,7 @@
  * found by adding up the sizes of the epoch's first windows (once, when a loader starts; after that
  * it walks); inside a window the place is computed.
  *
- * Memory: 16 bytes a window (2 M tokens). Documents' offsets stay in the shards' mapping.
+ * Memory: 16 bytes a window (2 M tokens). Documents' offsets stay in the shards.
  * Threads: constant after sec_order_new(). */
 #ifndef SEC_DATA_ORDER_H
 #define SEC_DATA_ORDER_H
@@ -45,9 +45,11 @@ uint32_t sec_order_span(const struct sec_order *o);    /* most chunks a window's
 void sec_order_epoch(const struct sec_order *o, uint64_t epoch, struct sec_perm *windows);
 void sec_order_within(const struct sec_order *o, uint64_t epoch, uint64_t w,
                       struct sec_perm *samples);
-/* The pieces of window w in the order of the stream; room for sec_order_window_size(). Returns the
- * number of chunks they touch, from chunk w * SEC_ORDER_WINDOW on. */
-uint32_t sec_order_pieces(const struct sec_order *o, uint64_t w, struct sec_piece *out);
+/* Chunks that the samples of window w touch, from chunk w * SEC_ORDER_WINDOW on. */
+uint32_t sec_order_chunks(const struct sec_order *o, uint64_t w);
+/* The pieces of window w in the order of the stream; room for sec_order_window_size(). Reads the
+ * shards' tables: SEC_EDATA if they are not what they were when the order was made. */
+int sec_order_pieces(const struct sec_order *o, uint64_t w, struct sec_piece *out);
 /* Sample i of an epoch. *rank = its window's place in the epoch, *index = its place in the window's
  * order. O(windows): the loader calls it once, when it starts. */
 void sec_order_find(const struct sec_order *o, uint64_t epoch, uint64_t i, uint64_t *rank,

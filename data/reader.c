@@ -31,7 +31,7 @@ struct sec_reader {
 
     struct inflate_state *gzip;
     bool in_member;
-    uint8_t *unpacked; /* [UNPACKED] what the last call of the inflater gave */
+    uint8_t *unpacked; /* [UNPACKED] the rest of what the inflater gave for a small read */
     size_t unpacked_pos, unpacked_len;
     ZSTD_DCtx *zstd;
     size_t zstd_hint;
@@ -107,13 +107,13 @@ static bool next_member(struct sec_reader *r)
     return false;
 }
 
-/* Unpack always into a buffer of one size: what comes before a damage then does not depend on how
- * much the caller asks for. */
-static int inflate_some(struct sec_reader *r)
+/* Unpack always into a buffer of one size, out[UNPACKED]: what comes before a damage then does not
+ * depend on how much the caller asks for. */
+static int inflate_some(struct sec_reader *r, uint8_t *out, size_t *got)
 {
     struct inflate_state *s = r->gzip;
-    r->unpacked_pos = r->unpacked_len = 0;
-    while (!r->unpacked_len && !r->ended) {
+    *got = 0;
+    while (!*got && !r->ended) {
         int rc = fill(r);
         if (rc)
             return rc;
@@ -121,10 +121,10 @@ static int inflate_some(struct sec_reader *r)
             break;
         s->next_in = r->in + r->in_pos;
         s->avail_in = (uint32_t)(r->in_len - r->in_pos);
-        s->next_out = r->unpacked;
+        s->next_out = out;
         s->avail_out = UNPACKED;
         int status = isal_inflate(s);
-        r->unpacked_len = UNPACKED - s->avail_out;
+        *got = UNPACKED - s->avail_out;
         r->in_pos = r->in_len - s->avail_in;
         if (status == ISAL_INCORRECT_CHECKSUM)
             damaged(r, "gzip data with a wrong checksum");
@@ -132,7 +132,7 @@ static int inflate_some(struct sec_reader *r)
             damaged(r, "gzip data is damaged");
         else if (s->block_state == ISAL_BLOCK_FINISH)
             r->in_member = false;
-        else if (!r->unpacked_len && r->in_eof)
+        else if (!*got && r->in_eof)
             damaged(r, "gzip data ends inside a member");
     }
     return 0;
@@ -140,7 +140,13 @@ static int inflate_some(struct sec_reader *r)
 
 static int read_gzip(struct sec_reader *r, uint8_t *out, size_t n, size_t *got)
 {
-    int rc = r->unpacked_pos < r->unpacked_len ? 0 : inflate_some(r);
+    int rc = 0;
+    if (r->unpacked_pos == r->unpacked_len) {
+        if (n >= UNPACKED)
+            return inflate_some(r, out, got);
+        r->unpacked_pos = 0;
+        rc = inflate_some(r, r->unpacked, &r->unpacked_len);
+    }
     size_t have = r->unpacked_len - r->unpacked_pos;
     *got = rc ? 0 : have < n ? have : n;
     memcpy(out, r->unpacked + r->unpacked_pos, *got);

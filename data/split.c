@@ -63,15 +63,11 @@ bool sec_split_is_odts(const struct sec_split_options *o, const char *source)
     return false;
 }
 
-sec_h128 sec_split_cluster(const sec_h128 *masked, size_t n_records)
-{
-    return sec_hash128(masked, n_records * sizeof *masked);
-}
-
-enum sec_split sec_split_of(const struct sec_split_options *o, bool odts_source, sec_h128 cluster)
+enum sec_split sec_split_of_cluster(const struct sec_split_options *o, bool odts_source,
+                                    uint64_t cluster)
 {
     if (odts_source)
         return SEC_SPLIT_ODTS;
-    double u = sec_u01(sec_rand64(o->seed, SEC_STREAM_SPLIT, cluster.lo, (uint32_t)cluster.hi));
+    double u = sec_u01(sec_rand64(o->seed, SEC_STREAM_SPLIT, cluster, 0));
     return u < o->idts ? SEC_SPLIT_IDTS : SEC_SPLIT_TRAIN;
 }

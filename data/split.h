@@ -2,8 +2,8 @@
  *   odts  whole sources by name, taken out before any decision about duplicates
  *   idts  a share of the clusters of near-duplicate documents, by hash of (cluster, seed)
  *   train the rest
- * A document's cluster is the hash of its records' masked templates in order, so documents that
- * differ in values only are in one split. The answer depends on the document, the seed and the
+ * A document's cluster is the hash of its masked text, so documents that differ in values only are
+ * in one split. The answer depends on the document, the seed and the
  * share alone: adding a source never moves an old document. Immutable after parsing; thread-safe.
  */
 #ifndef SEC_DATA_SPLIT_H
@@ -23,7 +23,7 @@ int sec_split_parse(const char *spec, struct sec_split_options *out);
 void sec_split_free(struct sec_split_options *o);
 
 bool sec_split_is_odts(const struct sec_split_options *o, const char *source);
-sec_h128 sec_split_cluster(const sec_h128 *masked, size_t n_records);
-enum sec_split sec_split_of(const struct sec_split_options *o, bool odts_source, sec_h128 cluster);
+enum sec_split sec_split_of_cluster(const struct sec_split_options *o, bool odts_source,
+                                    uint64_t cluster);
 
 #endif

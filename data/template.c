@@ -77,10 +77,10 @@ static const char *with_time(const char *p, const char *end)
     return p;
 }
 
-static const char *month(const char *p, const char *end)
+/* One of the names of three letters at p. */
+static const char *name3(const char *p, const char *end, const char *names)
 {
-    static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    if (end - p < 3)
+    if (end - p < 3 || !(class_at(p) & UPPER))
         return NULL;
     for (const char *m = names; *m; m += 3)
         if (!memcmp(p, m, 3))
@@ -88,25 +88,60 @@ static const char *month(const char *p, const char *end)
     return NULL;
 }
 
-/* 2024-01-31, 2024/01/31, 31/Jan/2024, 01/31/2024, each with or without a time; or a time alone. */
+static const char *month(const char *p, const char *end)
+{
+    return name3(p, end, "JanFebMarAprMayJunJulAugSepOctNovDec");
+}
+
+/* Jan  2 03:04:05, perhaps with a year after it */
+static const char *month_day(const char *p, const char *end)
+{
+    const char *q = one(month(p, end), end, ' ');
+    q = q && q < end && *q == ' ' ? q + 1 : q;
+    q = one(digits(q, end, 1, 2), end, ' ');
+    q = q ? clock_time(q, end) : NULL;
+    if (!q || end - q < 5 || (memcmp(q, " 19", 3) != 0 && memcmp(q, " 20", 3) != 0))
+        return q;
+    const char *year = digits(q + 1, end, 4, 4);
+    return !year || (year < end && (class_at(year) & WORD || *year == '-' || *year == '/')) ? q
+                                                                                            : year;
+}
+
+/* 2024-01-31, 2024/01/31, 31/Jan/2024, 31 Jan 2024, 01/31/2024, each with or without a time; or a
+ * time alone. */
 static const char *date_or_time(const char *p, const char *end, size_t run)
 {
     const char *q = NULL, sep = p + run < end ? p[run] : 0;
     if (sep == ':')
         return clock_time(p, end);
-    if (sep != '-' && sep != '/' && sep != '.')
+    if (sep != '-' && sep != '/' && sep != '.' && sep != ' ')
         return NULL;
     const char *next = p + run + 1;
-    if (run == 4) {
+    if (run == 4 && sep != ' ') {
         q = one(digits(next, end, 2, 2), end, sep);
         return with_time(digits(q, end, 2, 2), end);
     }
     if (run > 2)
         return NULL;
     q = month(next, end);
-    if (!q)
+    if (!q && sep != ' ')
         q = digits(next, end, 1, 2);
     return with_time(digits(one(q, end, sep), end, 4, 4), end);
+}
+
+/* Sun Jan  2 03:04:05 2005, Sun, 02 Jan 2005 03:04:05: a weekday belongs to its date. */
+static const char *weekday_date(const char *p, const char *end)
+{
+    const char *q = name3(p, end, "MonTueWedThuFriSatSun");
+    if (q && q < end && *q == ',')
+        q++;
+    q = one(q, end, ' ');
+    if (!q)
+        return NULL;
+    size_t run = 0;
+    while (q + run < end && class_at(q + run) & DIGIT)
+        run++;
+    return run ? date_or_time(q, end, run) : month_day(q, end);
 }
 
 static const char *ipv4(const char *p, const char *end)
@@ -222,12 +257,9 @@ static const char *value(const char *p, const char *word_end, const char *end, u
         return q;
     }
     if (all & (UPPER | LOWER)) {
-        if (run == 3 && next == ' ' && (q = month(p, end))) { /* Jan  2 03:04:05 */
-            q += q + 1 < end && q[1] == ' ' ? 2 : 1;
-            q = one(digits(q, end, 1, 2), end, ' ');
-            *mark = SEC_MARK_TIME;
-            return q ? clock_time(q, end) : NULL;
-        }
+        *mark = SEC_MARK_TIME;
+        if (run == 3 && ((q = month_day(p, end)) || (q = weekday_date(p, end))))
+            return q;
         *mark = SEC_MARK_BASE64;
         return run >= BASE64_MIN / 2 ? base64(p, end) : NULL;
     }
@@ -257,12 +289,17 @@ size_t sec_template_mask(const char *p, size_t n, char *out)
             all |= class_at(p++);
         bool digit = all & DIGIT;
         /* Most words are plain letters: only those that may begin a value go on. */
-        bool candidate =
-            digit || p - word >= BASE64_MIN / 2 || (p - word == 3 && p < end && *p == ' ') ||
-            (p - word <= 4 && p < end && *p == ':') || (p - word == 8 && p < end && *p == '-');
+        bool candidate = digit || p - word >= BASE64_MIN / 2 ||
+                         (p - word == 3 && p < end && (*p == ' ' || *p == ',')) ||
+                         (p - word <= 4 && p < end && *p == ':') ||
+                         (p - word == 8 && p < end && *p == '-');
         const char *q =
             candidate ? value(word, p, end, all, word > start && word[-1] == '.', &mark) : NULL;
         if (q) {
+            /* A sign belongs to its number, a dash between words does not. */
+            if (mark == SEC_MARK_NUMBER && word > start && word[-1] == '-' &&
+                (word - 1 == start || !(class_at(word - 2) & WORD)))
+                o--;
             *o++ = mark;
             p = q;
         } else if (digit) {

@@ -1,7 +1,7 @@
 /* Masked templates: what a record looks like when its values are taken out, for hashing only
  * (template cap, clusters of near-duplicates). Each value becomes one class mark:
  *
- *   SEC_MARK_NUMBER  digits                      SEC_MARK_TIME   dates and times of day
+ *   SEC_MARK_NUMBER  digits, with their sign     SEC_MARK_TIME   dates, weekdays, times of day
  *   SEC_MARK_HEX     0x..., hex of 8+ digits     SEC_MARK_IP     IPv4, IPv6, MAC
  *   SEC_MARK_UUID    8-4-4-4-12                  SEC_MARK_BASE64 40+ characters of base64
  *

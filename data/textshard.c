@@ -65,12 +65,22 @@ void sec_shard_writer_unsynced(struct sec_shard_writer *w)
     sec_packfile_unsynced(w->file);
 }
 
+static int put_packed(struct sec_shard_writer *w, const struct sec_buf *packed,
+                      const struct sec_shard_info *contents)
+{
+    w->info.documents += contents->documents;
+    w->info.records += contents->records;
+    w->info.bytes_text += contents->bytes_text;
+    return sec_packfile_add(w->file, packed->data, packed->len, contents->bytes_raw);
+}
+
 static int put_frame(struct sec_shard_writer *w, const struct sec_frame *f)
 {
-    w->info.documents += f->n_docs;
-    w->info.records += f->records;
-    w->info.bytes_text += f->text.len;
-    return sec_packfile_add(w->file, f->packed.data, f->packed.len, f->raw.len);
+    struct sec_shard_info contents = {.documents = f->n_docs,
+                                      .records = f->records,
+                                      .bytes_text = f->text.len,
+                                      .bytes_raw = f->raw.len};
+    return put_packed(w, &f->packed, &contents);
 }
 
 static int flush(struct sec_shard_writer *w)
@@ -95,6 +105,13 @@ int sec_shard_writer_add_frame(struct sec_shard_writer *w, const struct sec_fram
 {
     int rc = flush(w);
     return rc ? rc : put_frame(w, f);
+}
+
+int sec_shard_writer_add_packed(struct sec_shard_writer *w, const struct sec_buf *packed,
+                                const struct sec_shard_info *contents)
+{
+    int rc = flush(w);
+    return rc ? rc : put_packed(w, packed, contents);
 }
 
 uint64_t sec_shard_writer_bytes(const struct sec_shard_writer *w)

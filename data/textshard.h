@@ -56,6 +56,9 @@ void sec_shard_writer_abort(struct sec_shard_writer *w);
 /* A frame packed elsewhere (data/frame.h), after what was added so far. */
 struct sec_frame;
 int sec_shard_writer_add_frame(struct sec_shard_writer *w, const struct sec_frame *f);
+/* The same of its packed bytes alone: contents tells documents, records, bytes_text, bytes_raw. */
+int sec_shard_writer_add_packed(struct sec_shard_writer *w, const struct sec_buf *packed,
+                                const struct sec_shard_info *contents);
 
 /* Reads documents in order; 1 = end. Verifies frame checksums; a damaged frame is SEC_EDATA naming
  * file and byte. */

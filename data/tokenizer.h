@@ -70,6 +70,10 @@ struct sec_bpe_options {
     uint64_t min_frequency; /* 0 or 1: every pair */
     enum sec_pretok pretok;
     int threads;
+    /* Of sec_bpe_train_inputs(): bytes that counting may hold on a rank (0 = no limit), and the
+     * folder for counts beyond that or of several ranks; it is removed at the end. */
+    uint64_t memory;
+    const char *scratch;
 };
 struct sec_bpe_trainer;
 struct sec_bpe_trainer *sec_bpe_trainer_new(const struct sec_bpe_options *o);

@@ -1,6 +1,7 @@
 #include "data/tokshard.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "data/tokshard_manifest.h"
 #include "data/tokshard_reader.h"
@@ -124,6 +125,14 @@ void sec_tokens_close(struct sec_tokens *t)
     free(t);
 }
 
+int sec_tokens_intact(const struct sec_tokens *t)
+{
+    int rc = 0;
+    for (size_t i = 0; i < t->n_files && !rc; i++)
+        rc = sec_tokfile_intact(&t->files[i]);
+    return rc;
+}
+
 const struct sec_tokens_info *sec_tokens_info(const struct sec_tokens *t)
 {
     return &t->info;
@@ -168,13 +177,30 @@ uint64_t sec_tokens_chunk_first(const struct sec_tokens *t, uint64_t c)
     return f->token_base + (c - f->chunk_base) * SEC_TOK_CHUNK;
 }
 
-uint64_t sec_tokens_doc_chunked(const struct sec_tokens *t, uint64_t d, uint32_t *len)
+int sec_tokens_docpos(const struct sec_tokens *t, uint64_t d, uint64_t n, struct sec_docpos *out)
 {
-    const struct sec_tokfile *f;
-    FIND_FILE(t, doc_base, d, f);
-    const unsigned char *p = f->doc_off + 8 * (d - f->doc_base);
-    *len = (uint32_t)(load64(p + 8) - load64(p));
-    return f->chunk_base * SEC_TOK_CHUNK + load64(p);
+    enum { BLOCK = 512 };
+    uint64_t off[BLOCK + 1];
+    while (n) {
+        const struct sec_tokfile *f;
+        FIND_FILE(t, doc_base, d, f);
+        uint64_t local = d - f->doc_base, k = f->n_docs - local < n ? f->n_docs - local : n;
+        k = k < BLOCK ? k : BLOCK;
+        int rc = sec_pread_full(f->fd, off, (k + 1) * sizeof *off,
+                                (uint64_t)(f->doc_off - f->map) + 8 * local, f->path);
+        if (rc)
+            return rc;
+        for (uint64_t i = 0; i < k; i++) {
+            if (off[i + 1] <= off[i] || off[i + 1] > f->n_tokens)
+                return sec_fail(SEC_EDATA, "%s: document %llu has no valid extent any more",
+                                f->path, (unsigned long long)(local + i));
+            *out++ = (struct sec_docpos){f->chunk_base * SEC_TOK_CHUNK + off[i],
+                                         (uint32_t)(off[i + 1] - off[i])};
+        }
+        d += k;
+        n -= k;
+    }
+    return 0;
 }
 
 void sec_tokens_doc(const struct sec_tokens *t, uint64_t d, uint64_t *first, uint32_t *len,

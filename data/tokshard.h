@@ -22,11 +22,15 @@ struct sec_tokenize_options {
     uint64_t tokens_per_shard; /* default 256 M */
     int threads;
     double temperature; /* by-source sampling of train: weight = size^temperature; 1 = as it is */
+    double source_cap;  /* most of the training tokens that one source may make; 0, 1 = no cap */
+    uint64_t memory;    /* bytes of each rank; 0 = 2 GiB */
     bool force;         /* replace an existing data set */
 };
 
 /* corpus (text shards) -> token data set in out_dir, all splits, plus the tokenizer's files.
- * Documents are globally shuffled (a pure function of seed and document id). */
+ * Documents are globally shuffled (a pure function of seed and document id). The files do not
+ * depend on ranks, threads or memory. Collective over ranks. Work in progress is in
+ * out_dir.partial; after a failure or a kill the same call goes on from there. */
 int sec_corpus_tokenize(const char *corpus, const char *tokenizer, const char *out_dir,
                         const struct sec_tokenize_options *o);
 

@@ -1,4 +1,5 @@
 #include "base/error.h"
+#include "base/file.h"
 #include "base/h5.h"
 #include "base/mem.h"
 #include "data/tokshard_reader.h"
@@ -8,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
 
@@ -187,11 +189,27 @@ void sec_tokfile_close(struct sec_tokfile *f)
     *f = (struct sec_tokfile){.fd = -1};
 }
 
+int sec_tokfile_intact(const struct sec_tokfile *f)
+{
+    struct stat st;
+    if (fstat(f->fd, &st))
+        return sec_fail_errno(errno, "%s: cannot look at it", f->path);
+    if (st.st_size < 0 || (uint64_t)st.st_size < f->size)
+        return sec_fail(SEC_EDATA,
+                        "%s: shrank from %zu to %lld bytes while it was open; tokenize the corpus "
+                        "again",
+                        f->path, f->size, (long long)st.st_size);
+    return 0;
+}
+
 int sec_tokfile_chunk(const struct sec_tokfile *f, struct sec_tokctx *c, uint64_t i, int vocab_size,
                       uint16_t *out, uint32_t *n)
 {
     uint64_t addr, hash;
     uint32_t len;
+    int rc = sec_tokfile_intact(f);
+    if (rc)
+        return rc;
     memcpy(&addr, f->chunk_addr + 8 * i, sizeof addr);
     memcpy(&len, f->chunk_len + 4 * i, sizeof len);
     memcpy(&hash, f->chunk_xxh3 + 8 * i, sizeof hash);
@@ -200,7 +218,11 @@ int sec_tokfile_chunk(const struct sec_tokfile *f, struct sec_tokctx *c, uint64_
                         "%s: chunk %llu would lie at byte %llu + %u of %zu; the shard is "
                         "damaged",
                         f->path, (unsigned long long)i, (unsigned long long)addr, len, f->size);
-    int rc = sec_pread_full(f->fd, c->packed, len, addr, f->path);
+    sec_stall("chunk");
+    if (sec_fault("chunk"))
+        return sec_fail_errno(errno, "%s: cannot read chunk %llu at byte %llu", f->path,
+                              (unsigned long long)i, (unsigned long long)addr);
+    rc = sec_pread_full(f->fd, c->packed, len, addr, f->path);
     if (rc)
         return rc;
     size_t got = ZSTD_decompressDCtx(c->zstd, out, CHUNK_BYTES, c->packed, len);

@@ -33,6 +33,12 @@ static void put_count(struct sec_jw *w, const char *key, const struct sec_tok_co
     sec_jw_obj_end(w);
 }
 
+double sec_tokmanifest_share(const struct sec_tokmanifest *m, size_t source)
+{
+    double all = (double)m->total[SEC_SPLIT_TRAIN].tokens;
+    return all > 0 ? (double)m->sources[source].split[SEC_SPLIT_TRAIN].tokens / all : 0;
+}
+
 static void put_header(struct sec_jw *w, const struct sec_tokmanifest *m)
 {
     sec_jw_obj(w);
@@ -44,6 +50,7 @@ static void put_header(struct sec_jw *w, const struct sec_tokmanifest *m)
     put_u64(w, "seed", m->seed);
     put_u64(w, "tokens_per_shard", m->tokens_per_shard);
     sec_jw_kf64(w, "temperature", m->temperature);
+    sec_jw_kf64(w, "source_cap", m->source_cap);
     put_u64(w, "shards", m->n_shards);
     sec_jw_key(w, "splits");
     sec_jw_obj(w);
@@ -57,6 +64,8 @@ static void put_header(struct sec_jw *w, const struct sec_tokmanifest *m)
         sec_jw_obj(w);
         sec_jw_kstr(w, "name", src->name);
         sec_jw_kf64(w, "factor", src->factor);
+        sec_jw_kf64(w, "natural_share", src->natural_share);
+        sec_jw_kf64(w, "share", sec_tokmanifest_share(m, i));
         for (int s = 0; s < SEC_N_SPLITS; s++)
             if (src->split[s].docs)
                 put_count(w, sec_split_names[s], &src->split[s]);
@@ -157,6 +166,7 @@ static int get_sources(const cJSON *o, const char *name, struct sec_tokmanifest 
         const char *s;
         SEC_TRY(sec_json_str(e, "name", name, &s));
         SEC_TRY(sec_json_f64(e, "factor", name, &src->factor));
+        src->natural_share = sec_json_f64_opt(e, "natural_share", 0);
         for (int k = 0; k < SEC_N_SPLITS; k++)
             SEC_TRY(get_count(e, sec_split_names[k], name, &src->split[k]));
         src->name = strdup(s);
@@ -193,6 +203,7 @@ static int get_header(const cJSON *o, const char *name, struct sec_tokmanifest *
     SEC_TRY(get_u64(o, "seed", name, &m->seed));
     SEC_TRY(get_u64(o, "tokens_per_shard", name, &m->tokens_per_shard));
     SEC_TRY(sec_json_f64(o, "temperature", name, &m->temperature));
+    m->source_cap = sec_json_f64_opt(o, "source_cap", 1);
     SEC_TRY(get_u64(o, "shards", name, &n_shards));
     const cJSON *splits = cJSON_GetObjectItemCaseSensitive(o, "splits");
     for (int k = 0; k < SEC_N_SPLITS; k++)
@@ -241,6 +252,13 @@ int sec_tokmanifest_read(const char *dir, struct sec_tokmanifest *m)
     char *path = sec_path_join(dir, "MANIFEST.jsonl");
     if (!path)
         return sec_fail(SEC_ENOMEM, "no memory for the path of the manifest");
+    if (!sec_exists(path)) {
+        rc = sec_fail(SEC_EDATA,
+                      "%s is no token data set: it has no MANIFEST.jsonl (make one with `secenc "
+                      "corpus tokenize`)",
+                      dir);
+        goto fail;
+    }
     SEC_TRY(sec_read_file(path, &text));
     m->fingerprint = sec_hash64(text.data, text.len, 0);
     do {

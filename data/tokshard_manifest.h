@@ -15,7 +15,8 @@ struct sec_tok_count {
 
 struct sec_tok_source {
     char *name;
-    double factor; /* how often a training document is taken, on average */
+    double factor;        /* how often a training document is taken, on average */
+    double natural_share; /* of the training tokens, were every document taken once */
     struct sec_tok_count split[SEC_N_SPLITS];
 };
 
@@ -23,7 +24,7 @@ struct sec_tokmanifest {
     char tokenizer[65];
     int vocab_size;
     uint64_t corpus, seed, tokens_per_shard;
-    double temperature;
+    double temperature, source_cap; /* 1 = none */
     struct sec_tok_count total[SEC_N_SPLITS];
     struct sec_tok_source *sources;
     size_t n_sources;
@@ -34,6 +35,8 @@ struct sec_tokmanifest {
 
 int sec_tokmanifest_write(const char *dir, struct sec_tokmanifest *m);
 int sec_tokmanifest_read(const char *dir, struct sec_tokmanifest *m);
+/* Share of the training tokens that a source makes. */
+double sec_tokmanifest_share(const struct sec_tokmanifest *m, size_t source);
 void sec_tokmanifest_free(struct sec_tokmanifest *m);
 
 #endif

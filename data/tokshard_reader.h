@@ -24,6 +24,10 @@ struct sec_tokfile {
 /* Opens and checks the tables against info (counts and content hash). */
 int sec_tokfile_open(const char *path, const struct sec_tokshard_info *info, struct sec_tokfile *f);
 void sec_tokfile_close(struct sec_tokfile *f);
+/* SEC_EDATA if the file has lost bytes since it was opened: touching a mapping beyond a file's end
+ * would kill the process. Asked before tables are read. */
+int sec_tokfile_intact(const struct sec_tokfile *f);
+int sec_tokens_intact(const struct sec_tokens *t); /* all files of the split */
 /* Opens path, decodes every chunk and checks every hash. */
 int sec_tokfile_verify(const char *path, const struct sec_tokshard_info *info);
 
@@ -45,9 +49,14 @@ int sec_tokens_chunk_ctx(const struct sec_tokens *t, struct sec_tokctx *c, uint6
 int sec_tokens_read_ctx(const struct sec_tokens *t, struct sec_tokctx *c, uint64_t first,
                         uint32_t n, uint16_t *out);
 
-/* Document d with its first token at chunk * SEC_TOK_CHUNK + offset: every file starts a new chunk,
- * so this differs from the position in the split's stream once there are several files. */
-uint64_t sec_tokens_doc_chunked(const struct sec_tokens *t, uint64_t d, uint32_t *len);
+/* Where document d lies, its first token at chunk * SEC_TOK_CHUNK + offset: every file starts a new
+ * chunk, so this differs from the position in the split's stream once there are several files. */
+struct sec_docpos {
+    uint64_t at;
+    uint32_t len;
+};
+/* Of documents [d, d + n). Read with pread, so that a file which shrinks meanwhile is SEC_EDATA. */
+int sec_tokens_docpos(const struct sec_tokens *t, uint64_t d, uint64_t n, struct sec_docpos *out);
 /* First token, in the split's stream, of chunk c. */
 uint64_t sec_tokens_chunk_first(const struct sec_tokens *t, uint64_t c);
 

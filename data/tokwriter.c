@@ -96,7 +96,7 @@ static int start_shard(struct sec_tokwriter *w)
     const uint64_t zero = 0;
     forget_shard(w);
     SEC_TRY(sec_buf_printf(&name, "%s/.%s-%05zu.tmp", w->o.dir, sec_split_names[w->o.split],
-                           w->n_shards));
+                           w->o.first + w->n_shards));
     w->path = name.data;
     name.data = NULL;
     SEC_TRY(sec_h5_create(w->path, &w->file));
@@ -330,8 +330,8 @@ int sec_tokwriter_close(struct sec_tokwriter *w, struct sec_tokshard_info **shar
     for (size_t i = 0; i < w->n_shards; i++) {
         sec_buf_clear(&name);
         sec_buf_clear(&path);
-        SEC_TRY(sec_buf_printf(&name, "%s-%05zu-of-%05zu.h5", sec_split_names[w->o.split], i,
-                               w->n_shards));
+        SEC_TRY(sec_buf_printf(&name, "%s-%05zu-of-%05zu.h5", sec_split_names[w->o.split],
+                               w->o.first + i, w->o.of ? w->o.of : w->n_shards));
         SEC_TRY(sec_buf_printf(&path, "%s/%s", w->o.dir, name.data));
         rc = sec_rename_durable(w->shards[i].path, path.data);
         if (rc) {

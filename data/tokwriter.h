@@ -22,6 +22,9 @@ struct sec_tokwriter_options {
     const char *const *sources; /* names; must outlive the writer */
     uint16_t n_sources;
     int threads; /* for compression; 0 = default */
+    /* Several writers share a split: number of the first shard of this one, and of all shards of
+     * the split (0 = this writer makes them all). */
+    size_t first, of;
 };
 
 struct sec_tokdoc {

@@ -1,10 +1,12 @@
 #include "eval/infer.h"
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/str.h"
 #include "model/open.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,6 +38,30 @@ static int check_tokenizer(const char *path, const char *where, const struct sec
                         "entries): use the tokenizer and data that the model was trained with",
                         path, o->tokenizer_fingerprint, where, mine, vocab);
     return 0;
+}
+
+int sec_model_tokenizer_sha256(const char *path, const char *dir, const char *recorded,
+                               char out[65])
+{
+    struct sec_tokenizer *tok = NULL;
+    char *file = sec_path_join(dir, "tokenizer.json");
+    *out = 0;
+    if (!file)
+        return SEC_ENOMEM;
+    int rc = sec_exists(file) ? sec_tokenizer_load(dir, &tok) : 0;
+    free(file);
+    if (rc && rc != SEC_ENOMEM && !*recorded)
+        return 0; /* of a kind that secenc does not read */
+    if (rc || !tok)
+        return rc;
+    snprintf(out, 65, "%s", sec_tokenizer_fingerprint(tok));
+    sec_tokenizer_free(tok);
+    return *recorded && strcmp(recorded, out)
+               ? sec_fail(SEC_ECONFIG,
+                          "%s was trained with tokenizer %.12s but that of %s is %.12s: put the "
+                          "tokenizer.json that the model was trained with there",
+                          path, recorded, dir, out)
+               : 0;
 }
 
 static int choose_lengths(const char *path, const struct sec_opened *o,

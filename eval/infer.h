@@ -36,6 +36,12 @@ struct sec_infer {
 int sec_infer_open(const char *path, const struct sec_infer_options *o, struct sec_infer *out);
 void sec_infer_close(struct sec_infer *m);
 
+/* The fingerprint of the tokenizer in dir, to be written beside a model at path; "" if there is
+ * none or it is one that secenc does not read. recorded: what the model says of its tokenizer ("" =
+ * nothing); SEC_ECONFIG if the folder's is another. */
+int sec_model_tokenizer_sha256(const char *path, const char *dir, const char *recorded,
+                               char out[65]);
+
 /* A pack of batch_tokens for sequences of this model. */
 int sec_infer_pack(const struct sec_infer *m, struct sec_pack *p);
 /* Does a sequence of len tokens, possibly none, still fit beside its [CLS] and [SEP]? */

@@ -119,12 +119,16 @@ int64_t sec_model_config_count(const struct sec_model_config *c);
 
 /* config.json of a Hugging Face DeBERTa-v2 folder, both ways. Reading refuses, by name and value,
  * what this encoder does not do (absolute positions, token types, other activations, ...). */
+#define SEC_HF_TOKENIZER_KEY "secenc_tokenizer_sha256"
 int sec_model_config_read_hf(const char *path, struct sec_model_config *c);
 int sec_model_config_write_hf(const struct sec_model_config *c, const char *architecture,
                               const char *torch_dtype, const char *path);
 
-/* As _write_hf into memory; num_labels > 0 adds id2label and label2id (LABEL_0 ..). */
+/* As _write_hf into memory; num_labels > 0 adds id2label and label2id (LABEL_0 ..), a tokenizer's
+ * fingerprint (NULL or "" = none) the key secenc_tokenizer_sha256, which transformers carries along
+ * and does not use. */
 int sec_model_config_hf_text(const struct sec_model_config *c, const char *architecture,
-                             const char *torch_dtype, int num_labels, struct sec_buf *out);
+                             const char *torch_dtype, int num_labels, const char *tokenizer_sha256,
+                             struct sec_buf *out);
 
 #endif

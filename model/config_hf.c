@@ -206,7 +206,8 @@ static void write_shape(struct sec_jw *w, const struct sec_model_config *c)
 }
 
 int sec_model_config_hf_text(const struct sec_model_config *c, const char *architecture,
-                             const char *torch_dtype, int num_labels, struct sec_buf *out)
+                             const char *torch_dtype, int num_labels, const char *tokenizer_sha256,
+                             struct sec_buf *out)
 {
     struct sec_jw w;
     sec_jw_init(&w, out, true);
@@ -222,6 +223,8 @@ int sec_model_config_hf_text(const struct sec_model_config *c, const char *archi
     if (num_labels > 0)
         write_labels(&w, num_labels);
     sec_jw_kstr(&w, "torch_dtype", torch_dtype);
+    if (tokenizer_sha256 && *tokenizer_sha256)
+        sec_jw_kstr(&w, SEC_HF_TOKENIZER_KEY, tokenizer_sha256);
     sec_jw_obj_end(&w);
     int rc = sec_jw_end(&w);
     return rc ? rc : sec_buf_addc(out, '\n');
@@ -231,7 +234,7 @@ int sec_model_config_write_hf(const struct sec_model_config *c, const char *arch
                               const char *torch_dtype, const char *path)
 {
     struct sec_buf text = {0};
-    int rc = sec_model_config_hf_text(c, architecture, torch_dtype, 0, &text);
+    int rc = sec_model_config_hf_text(c, architecture, torch_dtype, 0, NULL, &text);
     if (!rc)
         rc = sec_write_file(path, text.data, text.len);
     sec_buf_free(&text);

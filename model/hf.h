@@ -29,9 +29,13 @@ void sec_st_close(struct sec_safetensors *st);
 int sec_st_write(const char *path, const struct sec_params *p, const float *master, bool bf16);
 
 /* heads chooses the architecture: SEC_HEAD_MLM -> DebertaV2ForMaskedLM, ... tokenizer_dir: folder
- * whose tokenizer files are copied (NULL = none). */
+ * whose tokenizer files are copied (NULL = none); tokenizer_sha256: its fingerprint, recorded in
+ * config.json (NULL or "" = not recorded). */
 int sec_hf_export(const struct sec_model_config *c, const struct sec_params *p, const float *master,
-                  const char *tokenizer_dir, const char *torch_dtype, const char *dir);
+                  const char *tokenizer_dir, const char *tokenizer_sha256, const char *torch_dtype,
+                  const char *dir);
+/* The fingerprint that the folder's config.json records, "" if it records none. */
+int sec_hf_tokenizer_sha256(const char *dir, char out[65]);
 int sec_hf_copy_tokenizer(const char *from_dir, const char *to_dir);
 
 /* Reads a Hugging Face DeBERTa-v2 folder: config.json and model.safetensors, or the shards that

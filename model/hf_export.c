@@ -52,7 +52,8 @@ static int withdraw_config(const char *path)
 }
 
 int sec_hf_export(const struct sec_model_config *c, const struct sec_params *p, const float *master,
-                  const char *tokenizer_dir, const char *torch_dtype, const char *dir)
+                  const char *tokenizer_dir, const char *tokenizer_sha256, const char *torch_dtype,
+                  const char *dir)
 {
     const char *architecture = p->cls_w >= 0    ? "DebertaV2ForSequenceClassification"
                                : p->head_w >= 0 ? "DebertaV2ForMaskedLM"
@@ -73,7 +74,8 @@ int sec_hf_export(const struct sec_model_config *c, const struct sec_params *p, 
     SEC_TRY(sec_st_write(weights, p, master, bf16));
     if (tokenizer_dir)
         SEC_TRY(sec_hf_copy_tokenizer(tokenizer_dir, dir));
-    SEC_TRY(sec_model_config_hf_text(c, architecture, torch_dtype, p->num_labels, &text));
+    SEC_TRY(sec_model_config_hf_text(c, architecture, torch_dtype, p->num_labels, tokenizer_sha256,
+                                     &text));
     rc = sec_write_file(config, text.data, text.len);
 fail:
     sec_buf_free(&text);

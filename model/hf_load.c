@@ -186,6 +186,30 @@ static unsigned find_heads(const struct folder *f, int *num_labels)
     return heads;
 }
 
+int sec_hf_tokenizer_sha256(const char *dir, char out[65])
+{
+    cJSON *o = NULL;
+    const char *sha = "";
+    int rc = 0;
+    *out = 0;
+    char *path = sec_path_join(dir, "config.json");
+    if (!path)
+        return SEC_ENOMEM;
+    SEC_TRY(sec_json_read(path, &o));
+    if (cJSON_GetObjectItemCaseSensitive(o, SEC_HF_TOKENIZER_KEY))
+        SEC_TRY(sec_json_str(o, SEC_HF_TOKENIZER_KEY, path, &sha));
+    if (*sha && (strlen(sha) != 64 || strspn(sha, "0123456789abcdef") != 64)) {
+        rc = sec_fail(SEC_EDATA, "%s: %s is not a SHA-256 in lower-case hexadecimal", path,
+                      SEC_HF_TOKENIZER_KEY);
+        goto fail;
+    }
+    snprintf(out, 65, "%s", sha);
+fail:
+    cJSON_Delete(o);
+    free(path);
+    return rc;
+}
+
 int sec_hf_load(const char *dir, struct sec_model_config *c, unsigned *heads,
                 struct sec_params *params, float **master)
 {

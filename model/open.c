@@ -29,6 +29,8 @@ static int open_exported(const char *path, struct sec_opened *o)
 {
     o->step = -1;
     int rc = sec_hf_load(path, &o->config, &o->heads, &o->params, &o->master);
+    if (!rc)
+        rc = sec_hf_tokenizer_sha256(path, o->tokenizer_fingerprint);
     if (rc)
         return rc;
     o->dir = copy_text(path);

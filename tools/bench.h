@@ -41,6 +41,7 @@ int sec_bench_infer(struct sec_bench *b);
 int sec_bench_tokenizer(struct sec_bench *b);
 int sec_bench_loader(struct sec_bench *b);
 int sec_bench_corpus(struct sec_bench *b);
+int sec_bench_dedup(struct sec_bench *b, const struct sec_buf *text); /* a part of corpus */
 
 /* Parsed lengths: cu_seqlens[n+1] malloc'd. */
 int sec_bench_lengths(const char *text, int32_t **cu, int32_t *n);

@@ -161,6 +161,7 @@ int sec_bench_corpus(struct sec_bench *b)
     char *logs = NULL, *out = sec_path_join(b->scratch, "corpus");
     struct sec_corpus_report report;
     struct sec_bench_row row = {.unit = "MB/s", .runs = 3};
+    struct sec_buf text = {0};
     int rc;
     SEC_TRY(logs_path(b, &logs));
     for (int i = 0; i < row.runs; i++) {
@@ -171,7 +172,10 @@ int sec_bench_corpus(struct sec_bench *b)
     }
     snprintf(row.name, sizeof row.name, "corpus build, 1 thread");
     SEC_TRY(sec_bench_add(b, &row));
+    SEC_TRY(read_logs(logs, &text));
+    SEC_TRY(sec_bench_dedup(b, &text));
 fail:
+    sec_buf_free(&text);
     free(logs);
     free(out);
     return rc;

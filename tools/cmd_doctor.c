@@ -5,6 +5,7 @@
 #include "base/h5.h"
 #include "base/json.h"
 #include "base/opt.h"
+#include "base/ranks.h"
 #include "base/str.h"
 #include "base/thread.h"
 #include "base/version.h"
@@ -121,6 +122,7 @@ static void check_libraries(struct report *r)
     line(r, "libyaml", NULL, "%s", yaml_get_version_string());
     line(r, "cJSON", NULL, "%s", cJSON_Version());
     line(r, "OpenSSL", NULL, "%s", OpenSSL_version(OPENSSL_VERSION_STRING));
+    line(r, "MPI", NULL, "%s", sec_ranks_library());
     line(r, "CUDA", NULL, "not built in; training uses the processor");
 }
 

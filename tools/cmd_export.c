@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "eval/infer.h"
 #include "model/hf.h"
 #include "model/open.h"
 #include "tools/commands.h"
@@ -29,7 +30,7 @@ static int run(const void *opts, char **args, int n)
 {
     const struct options *o = opts;
     struct sec_opened m;
-    char count[32];
+    char count[32], sha[65];
     if (n != 1 || !o->out || !*o->out)
         return sec_fail(SEC_EUSAGE, "usage: secenc export MODEL -o DIR");
     int rc = sec_model_open(args[0], &m);
@@ -41,7 +42,9 @@ static int run(const void *opts, char **args, int n)
     if (from && to && !strcmp(from, to))
         rc = sec_fail(SEC_EUSAGE, "%s is the model itself: choose another folder", o->out);
     else
-        rc = sec_hf_export(&m.config, &m.params, m.master, found ? m.tokenizer_dir : NULL,
+        rc = sec_model_tokenizer_sha256(args[0], m.tokenizer_dir, m.tokenizer_fingerprint, sha);
+    if (!rc)
+        rc = sec_hf_export(&m.config, &m.params, m.master, found ? m.tokenizer_dir : NULL, sha,
                            dtypes[o->dtype], o->out);
     if (!rc && !found)
         sec_warn("%s is missing: the export has no tokenizer", tokenizer);

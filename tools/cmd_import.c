@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "eval/infer.h"
 #include "model/hf.h"
 #include "tools/commands.h"
 
@@ -24,7 +25,7 @@ static int run(const void *opts, char **args, int n)
     struct sec_params p = {0};
     unsigned heads;
     float *master = NULL;
-    char count[32];
+    char count[32], recorded[65], sha[65];
     if (n != 1 || !o->out || !*o->out)
         return sec_fail(SEC_EUSAGE, "usage: secenc import HFDIR -o MODEL");
     char *tokenizer = sec_path_join(args[0], "tokenizer.json");
@@ -34,7 +35,11 @@ static int run(const void *opts, char **args, int n)
                  ? sec_fail(SEC_EUSAGE, "%s is the input itself: choose another folder", o->out)
                  : sec_hf_load(args[0], &c, &heads, &p, &master);
     if (!rc)
-        rc = sec_hf_export(&c, &p, master, found ? args[0] : NULL, "float32", o->out);
+        rc = sec_hf_tokenizer_sha256(args[0], recorded);
+    if (!rc)
+        rc = sec_model_tokenizer_sha256(args[0], args[0], recorded, sha);
+    if (!rc)
+        rc = sec_hf_export(&c, &p, master, found ? args[0] : NULL, sha, "float32", o->out);
     if (!rc && !found)
         sec_warn("%s has no tokenizer.json: text commands need one beside the model", args[0]);
     if (!rc)

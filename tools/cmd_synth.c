@@ -127,11 +127,7 @@ static int print_json(const struct sec_synth_report *r, const struct synth_value
     }
     sec_jw_arr_end(&w);
     sec_jw_obj_end(&w);
-    int rc = sec_jw_end(&w);
-    if (!rc && (printf("%s\n", b.data) < 0 || fflush(stdout)))
-        rc = sec_fail(SEC_EFAIL, "cannot write the summary to stdout");
-    sec_buf_free(&b);
-    return rc;
+    return sec_jw_print(&w);
 }
 
 static int run(const void *values, char **args, int n)

@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/ranks.h"
 #include "base/str.h"
 #include "base/thread.h"
 #include "data/docjson.h"
@@ -49,6 +50,7 @@ struct train_opts {
     char *out;
     int64_t vocab_size, min_frequency;
     int pattern;
+    uint64_t memory;
 };
 
 static const struct sec_opt train_options[] = {
@@ -60,6 +62,8 @@ static const struct sec_opt train_options[] = {
      NULL, "N", "merge only pairs seen at least N times"},
     {"pattern", 'p', SEC_T_ENUM, false, offsetof(struct train_opts, pattern), "log", 0, 0,
      "log|gpt2|cl100k", NULL, "how text is cut into pieces before pairs are merged"},
+    {"memory", 0, SEC_T_SIZE, false, offsetof(struct train_opts, memory), "4G", 16777216, 1e15,
+     NULL, "SIZE", "memory of each rank for counting; more distinct pieces go to files"},
     {0}};
 
 static int run_train(const void *opts, char **args, int n)
@@ -67,14 +71,21 @@ static int run_train(const void *opts, char **args, int n)
     const struct train_opts *o = opts;
     struct sec_tokenizer *t = NULL;
     struct sec_bpe_summary sum;
+    char *scratch = NULL;
     int rc;
     if (!n || !*o->out)
         return sec_fail(SEC_EUSAGE, "usage: secenc tokenizer train IN... -o DIR");
     struct sec_bpe_options bpe = {.vocab_size = (int)o->vocab_size,
                                   .min_frequency = (uint64_t)o->min_frequency,
                                   .pretok = (enum sec_pretok)o->pattern,
-                                  .threads = sec_threads()};
+                                  .threads = sec_threads(),
+                                  .memory = o->memory};
+    bpe.scratch = scratch = sec_path_join(o->out, ".counting");
+    if (!scratch)
+        return sec_fail(SEC_ENOMEM, "%s: no memory for a path", o->out);
     SEC_TRY(sec_bpe_train_inputs(args, n, &bpe, &t, &sum));
+    if (sec_rank() > 0)
+        goto fail;
     SEC_TRY(sec_tokenizer_save(t, o->out));
     int size = sec_tokenizer_vocab_size(t);
     sec_info(
@@ -89,6 +100,7 @@ static int run_train(const void *opts, char **args, int n)
                  (long long)o->vocab_size, size);
 fail:
     sec_tokenizer_free(t);
+    free(scratch);
     return rc;
 }
 
@@ -100,7 +112,9 @@ const struct sec_command sec_cmd_tokenizer_train = {
         "IN is a corpus made by `corpus build` (its train split is used), a text file (plain, "
         ".gz, .zst) or a folder of text files. The result is a folder that Hugging Face "
         "tokenizers and transformers load, with identical ids. It does not depend on the "
-        "number of threads or the order of the inputs.",
+        "number of threads or the order of the inputs. mpirun -n R shares the counting between R "
+        "processes, with the same result; what was learned is in one process's memory, about 100 "
+        "bytes a distinct piece.",
     .opts = train_options,
     .values_size = sizeof(struct train_opts),
     .run = run_train,

@@ -64,11 +64,7 @@ static int print_json(const struct sec_model_diff *d, bool all)
     }
     sec_jw_arr_end(&w);
     sec_jw_obj_end(&w);
-    int rc = sec_jw_end(&w);
-    if (!rc)
-        puts(text.data);
-    sec_buf_free(&text);
-    return rc;
+    return sec_jw_print(&w);
 }
 
 static int run(const void *opts, char **args, int n)

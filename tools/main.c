@@ -2,6 +2,7 @@
  * its status into one line and an exit code. */
 #include "base/error.h"
 #include "base/log.h"
+#include "base/ranks.h"
 #include "base/str.h"
 #include "base/version.h"
 #include "tools/commands.h"
@@ -20,7 +21,10 @@
     COMMAND("Corpus", corpus_build)                                                                \
     COMMAND("Corpus", corpus_stats)                                                                \
     COMMAND("Corpus", corpus_sample)                                                               \
+    COMMAND("Corpus", corpus_report)                                                               \
     COMMAND("Corpus", corpus_tokenize)                                                             \
+    COMMAND("Corpus", corpus_export)                                                               \
+    COMMAND("Corpus", pseudonymize)                                                                \
     COMMAND("Tokenizer", tokenizer_train)                                                          \
     COMMAND("Tokenizer", tokenizer_encode)                                                         \
     COMMAND("Tokenizer", tokenizer_decode)                                                         \
@@ -129,9 +133,23 @@ static int run_group(const char *word, int argc, char **argv)
     return sec_fail(SEC_EUSAGE, "%s needs a subcommand; see secenc %s --help", word, word);
 }
 
+/* Commands that share their work between ranks; the others would do it once a rank, and write over
+ * each other. */
+static bool takes_ranks(const struct sec_command *c)
+{
+    static const char *const names[] = {"corpus build", "corpus tokenize", "tokenizer train"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (!strcmp(c->name, names[i]))
+            return true;
+    return false;
+}
+
 static int run_command(const struct sec_command *c, int argc, char **argv)
 {
     struct sec_list args = {0};
+    if (sec_world() > 1 && !takes_ranks(c))
+        return sec_fail(SEC_EUSAGE, "secenc %s runs as one process; start it without mpirun",
+                        c->name);
     void *values = calloc(1, c->values_size + 1);
     if (!values)
         return sec_fail(SEC_ENOMEM, "out of memory");
@@ -206,9 +224,13 @@ int main(int argc, char **argv)
 {
     hold_standard_files();
     signal(SIGPIPE, SIG_DFL); /* a reader that has seen enough ends us quietly */
-    int rc = dispatch(argc, argv);
+    int rc = sec_ranks_init();
+    if (!rc)
+        rc = dispatch(argc, argv);
+    if (!sec_ranks_failed())
+        rc = sec_ranks_agree(rc); /* a rank that failed alone takes the others along */
     sec_progress_done();
-    if (rc)
+    if (rc && sec_ranks_speaks())
         fprintf(stderr, "secenc: error: %s\n", *sec_error() ? sec_error() : "failed");
     errno = 0;
     if (fflush(stdout) || ferror(stdout)) {
@@ -217,5 +239,6 @@ int main(int argc, char **argv)
         if (!rc)
             rc = SEC_EFAIL;
     }
+    sec_ranks_finalize(); /* after the message: once a rank is gone mpirun may kill the others */
     return sec_exit_code(rc);
 }

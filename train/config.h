@@ -26,7 +26,7 @@ struct sec_train_config {
     int64_t seq_len, batch_tokens;
     double mlm_probability, mask_share, random_share;
     bool whole_field;
-    int64_t ngram_max, ring, loader_threads;
+    int64_t ngram_max, ring, loader_threads, windows;
     int on_error; /* enum sec_on_error */
 
     int64_t log_every, eval_every, eval_docs;

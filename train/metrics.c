@@ -62,6 +62,10 @@ static int write_prom(const struct sec_metrics *m, const struct sec_step_metrics
              {"learning_rate", "Learning rate", s->lr},
              {"grad_norm", "Global gradient norm before clipping", s->grad_norm},
              {"tokens_per_second", "Training throughput", s->tokens_per_s},
+             {"data_wait_ratio", "Share of the time spent waiting for data",
+              s->ms_step > 0 ? s->ms_data / s->ms_step : 0},
+             {"substituted_samples_total", "Samples in damaged chunks that others stood in for",
+              (double)s->substituted},
              {"eta_seconds", "Estimated time to the end", s->eta},
              {"skipped_steps_total", "Steps skipped for a non-finite gradient", (double)s->skipped},
              {"resident_peak_bytes", "Peak resident memory", (double)s->peak_rss}};
@@ -111,6 +115,7 @@ int sec_metrics_step(struct sec_metrics *m, const struct sec_step_metrics *s)
     sec_jw_kf64(&w, "mfu", s->mfu);
     sec_jw_kf64(&w, "ms_step", s->ms_step);
     sec_jw_kf64(&w, "ms_data", s->ms_data);
+    sec_jw_kf64(&w, "data_wait", s->ms_step > 0 ? s->ms_data / s->ms_step : 0);
     sec_jw_kf64(&w, "ms_compute", s->ms_compute);
     sec_jw_kf64(&w, "ms_optimizer", s->ms_optimizer);
     sec_jw_ki64(&w, "skipped", (int64_t)s->skipped);

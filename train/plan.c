@@ -88,11 +88,7 @@ static int print_json(const struct plan *p)
     sec_jw_kf64(&w, "tokens_per_second", p->tokens_per_s);
     sec_jw_kf64(&w, "seconds", p->seconds);
     sec_jw_obj_end(&w);
-    int rc = sec_jw_end(&w);
-    if (!rc)
-        puts(b.data);
-    sec_buf_free(&b);
-    return rc;
+    return sec_jw_print(&w);
 }
 
 static void print_text(const struct plan *p, const struct sec_train_config *c)

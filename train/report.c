@@ -45,7 +45,7 @@ struct run {
     struct column train[N_COLUMNS];
     struct column eval_step[MAX_SPLITS], eval_loss[MAX_SPLITS], eval_acc[MAX_SPLITS];
     struct column restarts;
-    int restarts_n, saves, failed_saves, skipped;
+    int restarts_n, saves, failed_saves, skipped, damaged;
 };
 
 static int push(struct column *c, double v)
@@ -85,6 +85,7 @@ static int add_event(struct run *r, const cJSON *o)
     r->saves += !strcmp(e, "checkpoint");
     r->failed_saves += !strcmp(e, "save-failed");
     r->skipped += !strcmp(e, "skipped");
+    r->damaged += !strcmp(e, "substituted");
     if (strcmp(e, "resume"))
         return 0;
     r->restarts_n++;
@@ -174,6 +175,14 @@ static double last(const struct column *c)
     return c->n ? c->v[c->n - 1] : NAN;
 }
 
+static double sum(const struct column *c)
+{
+    double s = 0;
+    for (size_t i = 0; i < c->n; i++)
+        s += isfinite(c->v[i]) ? c->v[i] : 0;
+    return s;
+}
+
 static int tile(struct sec_buf *b, const char *label, const char *fmt, double v)
 {
     char s[64] = "–";
@@ -199,12 +208,15 @@ static int tiles(struct sec_buf *b, const struct run *r)
         SEC_TRY(sec_html_tile(b, "time", sec_human_seconds(last(&t[ELAPSED]), s)));
         SEC_TRY(sec_html_tile(b, "peak memory", sec_human_bytes(last(&t[PEAK]), s)));
     }
+    SEC_TRY(tile(b, "waiting for data", "%.3g %%", 100 * sum(&t[MS_DATA]) / sum(&t[MS_STEP])));
     SEC_TRY(tile(b, "restarts", "%.0f", r->restarts_n));
     SEC_TRY(tile(b, "checkpoints saved", "%.0f", r->saves));
     if (r->failed_saves)
         SEC_TRY(tile(b, "saves failed", "%.0f", r->failed_saves));
     if (r->skipped)
         SEC_TRY(tile(b, "steps skipped", "%.0f", r->skipped));
+    if (r->damaged)
+        SEC_TRY(tile(b, "damaged data windows", "%.0f", r->damaged));
     SEC_TRY(sec_html_tiles_end(b));
 fail:
     return rc;

@@ -12,6 +12,7 @@
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Non-finite gradients in a row that end a run. */
@@ -91,6 +92,18 @@ static int note_bad_step(struct sec_trainer *t, double norm)
                     MAX_BAD_STEPS, (long long)t->step + 1, t->dir.ckpt);
 }
 
+/* Damaged chunks of tokens met by the last step. */
+static void note_damage(struct sec_trainer *t)
+{
+    uint64_t step;
+    char *text;
+    while (sec_loader_damage(t->loader, &step, &text)) {
+        if (sec_rundir_event(&t->dir, "substituted", (int64_t)step + 1, text))
+            sec_warn("%s", sec_error());
+        free(text);
+    }
+}
+
 static int train_step(struct sec_trainer *t)
 {
     uint64_t masked = 0;
@@ -101,6 +114,7 @@ static int train_step(struct sec_trainer *t)
     SEC_TRY(sec_model_zero_grad(t->model));
     for (int64_t i = 0; i < t->c->accumulation; i++)
         SEC_TRY(sec_trainer_micro_step(t, seed, &masked, &loss));
+    note_damage(t);
     double t0 = sec_now();
     if (masked) {
         struct sec_optimizer_step s = {.t = t->updates + 1,

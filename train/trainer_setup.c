@@ -26,14 +26,6 @@ static int open_splits(struct sec_trainer *t)
 int sec_trainer_open_data(struct sec_trainer *t)
 {
     int rc;
-    char *manifest = sec_path_join(t->a->data_dir, SEC_MANIFEST);
-    bool there = manifest && sec_exists(manifest);
-    free(manifest);
-    if (!there)
-        return sec_fail(SEC_EDATA,
-                        "%s is no token data set: it has no %s (make one with `secenc corpus "
-                        "tokenize`)",
-                        t->a->data_dir, SEC_MANIFEST);
     SEC_TRY(open_splits(t));
     const struct sec_tokens_info *info = sec_tokens_info(t->tokens[SEC_SPLIT_TRAIN]);
     if (info->vocab_size != t->c->model.vocab_size) {

@@ -89,6 +89,19 @@ cp -r "$T/hf" "$T/other"
 "$SECENC" tokenizer train "$FIX/corpus" -o "$T/tok2" --vocab-size 600 --quiet
 cp "$T/tok2"/* "$T/other/"
 expect 3 "1024 entries.*has 600" "$SECENC" embed "$T/other" "$T/in"
+# one of the same size but other merges is told by its fingerprint, on loading, export and import
+"$SECENC" tokenizer train "$FIX/logs" -o "$T/tok3" --vocab-size 1024 --quiet
+! cmp -s "$FIX/tok/tokenizer.json" "$T/tok3/tokenizer.json" || fail "the two tokenizers are one"
+cp -r "$T/hf" "$T/swapped"
+cp "$T/tok3"/* "$T/swapped/"
+expect 3 "swapped was trained with tokenizer [0-9a-f]+ but that of .* is [0-9a-f]+" "$SECENC" embed "$T/swapped" "$T/in"
+expect 3 "swapped was trained with tokenizer" "$SECENC" export "$T/swapped" -o "$T/x"
+expect 3 "swapped was trained with tokenizer" "$SECENC" import "$T/swapped" -o "$T/x"
+sed -i '/secenc_tokenizer_sha256/d; s/"torch_dtype": "float32",/"torch_dtype": "float32"/' "$T/swapped/config.json"
+"$SECENC" embed "$T/swapped" "$T/in" -o "$T/swapped.npy" --quiet # nothing recorded: taken as it is
+sed -i 's/"secenc_tokenizer_sha256": "[0-9a-f]*"/"secenc_tokenizer_sha256": "12"/' "$T/hf/config.json"
+expect 3 "config.json: secenc_tokenizer_sha256 is not a SHA-256" "$SECENC" embed "$T/hf" "$T/in"
+"$SECENC" export "$T/run" -o "$T/hf" --quiet
 rm "$T/other/tokenizer.json"
 expect 1 "tokenizer.json" "$SECENC" embed "$T/other" "$T/in"
 expect 1 "No space left" env SECENC_FAULT=write:2 "$SECENC" embed "$T/hf" "$T/in" -o "$T/full.npy"

@@ -45,27 +45,45 @@ cp -r "$FIX/corpus" "$T/bad"
 shard=$(find "$T/bad/train" -name '*.jsonl.zst' -size +8k | sort | head -n 1)
 printf 'XXXX' | dd of="$shard" bs=1 seek=5000 conv=notrunc status=none
 expect 3 "$(basename "$shard").*byte" "$SECENC" corpus tokenize "$T/bad" --tokenizer "$FIX/tok" -o "$T/x"
-[ ! -e "$T/x" ] && [ ! -e "$T/x.partial" ] || fail "a failed run left files"
+[ ! -e "$T/x" ] || fail "a failed run published its output"
 
-# A full disk at the k-th write, fsync and rename: one line, exit 1, nothing left, the old data whole.
-for kind in write fsync rename; do
-    for k in $(seq 1 3) $(seq 8 7 200); do
+# A full disk at the k-th write, fsync, rename and spool block: one line, exit 1, the old data whole;
+# the same command then goes on, to the same bytes.
+for kind in write fsync rename spool; do
+    for k in $(seq 1 3) $(seq 8 7 400); do
         code=0
         SECENC_FAULT=$kind:$k tokenize -o "$T/d" --force >/dev/null 2>"$T/err" || code=$?
         [ "$code" != 0 ] || break
         [ "$code" = 1 ] || fail "$kind:$k: exit $code: $(cat "$T/err")"
         [ "$(wc -l <"$T/err")" = 1 ] && grep -q 'No space left' "$T/err" || fail "$kind:$k: $(cat "$T/err")"
-        [ ! -e "$T/d.partial" ] || fail "$kind:$k left the working directory"
         [ -e "$T/d" ] || mv "$T/d.old" "$T/d" # killed between the two renames: both are whole
         cmp "$T/a/MANIFEST.jsonl" "$T/d/MANIFEST.jsonl"
         rm -rf "$T/d.old"
+        [ $((k % 2)) = 0 ] || tokenize -o "$T/d" --force >/dev/null
+        rm -rf "$T/d.partial"
+        diff -r "$T/a" "$T/d" || fail "$kind:$k: the second run made something else"
     done
     [ "$code" = 0 ] || fail "$kind: never reached the end"
 done
 
-# Killed in the middle, then run again.
+# Killed in the middle, then run again; the leftovers of another seed are not used.
+for k in 1 5 40 90; do
+    code=0
+    SECENC_FAULT=write:$k:kill tokenize -o "$T/k$k" 2>/dev/null || code=$?
+    [ "$code" != 0 ] && [ ! -e "$T/k$k" ] || fail "a killed run published its output"
+    tokenize -o "$T/k$k" --memory 64M --threads 1 >/dev/null
+    diff -r "$T/a" "$T/k$k" || fail "killed at write $k: the second run made something else"
+    [ ! -e "$T/k$k.partial" ] || fail "the working directory was left"
+done
 code=0
-SECENC_FAULT=write:5:kill tokenize -o "$T/k" 2>/dev/null || code=$?
-[ "$code" != 0 ] && [ ! -e "$T/k" ] || fail "a killed run published its output"
-tokenize -o "$T/k"
-cmp "$T/a/MANIFEST.jsonl" "$T/k/MANIFEST.jsonl"
+SECENC_FAULT=write:60:kill tokenize -o "$T/s" --seed 9 2>/dev/null || code=$?
+tokenize -o "$T/s" >/dev/null
+diff -r "$T/a" "$T/s" || fail "work for another seed was used"
+
+# One at a time.
+mkdir -p "$T/l.partial/.work"
+flock "$T/l.partial/.work/lock" sleep 3 &
+sleep 0.3
+expect 1 "l.partial/.work/lock: in use by process" tokenize -o "$T/l"
+wait
+tokenize -o "$T/l" >/dev/null

@@ -14,7 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (rc)
         return 0;
     fuzz_check(sec_model_config_count(&c) > 0);
-    fuzz_check(sec_model_config_hf_text(&c, "DebertaV2ForMaskedLM", "float32", 2, &text) == 0);
+    fuzz_check(sec_model_config_hf_text(&c, "DebertaV2ForMaskedLM", "float32", 2, NULL, &text) ==
+               0);
     fuzz_check(sec_model_config_read_hf(fuzz_file(text.data, text.len), &again) == 0);
     fuzz_check(again.hidden_size == c.hidden_size && again.layer_norm_eps == c.layer_norm_eps);
     fuzz_check(again.max_relative_positions == c.max_relative_positions);

@@ -15,6 +15,7 @@ static int read_all(const char *path, size_t piece, struct sec_buf *out, bool *d
     int rc = sec_reader_open(path, &r);
     while (!rc && got == piece && out->len < LIMIT) {
         fuzz_check(sec_buf_reserve(out, piece) == 0);
+        memset(out->data + out->len, 0xA5, piece);
         rc = sec_reader_read(r, out->data + out->len, piece, &got);
         if (rc)
             break;
@@ -35,7 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool damage_a, damage_b;
     size_t piece = 1 + fuzz_byte(&data, &size);
     const char *path = fuzz_file(data, size);
-    int rc_a = read_all(path, 1 << 16, &a, &damage_a), rc_b = read_all(path, piece, &b, &damage_b);
+    int rc_a = read_all(path, 1 << 19, &a, &damage_a), rc_b = read_all(path, piece, &b, &damage_b);
     fuzz_check(rc_a == rc_b);
     if (a.len < LIMIT && b.len < LIMIT) {
         fuzz_check(a.len == b.len && damage_a == damage_b);

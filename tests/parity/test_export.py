@@ -163,6 +163,13 @@ def check_tokenizer(t):
             g.write(f.read())
     secenc("import", src, "-o", out)
     tokenizer, back = AutoTokenizer.from_pretrained(out), load(AutoModelForMaskedLM, out)
+    sha = back.config.secenc_tokenizer_sha256  # transformers carries the key along
+    again = os.path.join(t, "tagain")
+    back.save_pretrained(again)
+    tokenizer.save_pretrained(again)
+    with open(os.path.join(again, "config.json")) as f:
+        assert json.load(f)["secenc_tokenizer_sha256"] == sha
+    assert len(sha) == 64 and json.loads(secenc("inspect", tok, "--json"))["fingerprint"] == sha
     text = "Oct 3 10:02:11 host7 sshd[12]: Failed [MASK] for root from 10.0.3.4 port 5 ssh2"
     enc = tokenizer(text, return_tensors="pt")
     assert (enc["input_ids"][0] == tokenizer.mask_token_id).sum() == 1

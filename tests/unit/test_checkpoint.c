@@ -286,7 +286,7 @@ static void test_open_and_compare(void **state)
     assert_ok(sec_model_open(r->root, &o));
     assert_int_equal(o.step, 2);
     assert_memory_equal(o.master, r->arena[0], (size_t)r->p.total * sizeof(float));
-    assert_ok(sec_hf_export(&o.config, &o.params, o.master, NULL, "float32", exported));
+    assert_ok(sec_hf_export(&o.config, &o.params, o.master, NULL, NULL, "float32", exported));
     sec_opened_free(&o);
     assert_ok(sec_model_compare(first, first, &d));
     assert_true(d.n == 3 * (size_t)r->p.n && !d.n_diff);

@@ -1,73 +1,9 @@
 /* Batches, the loader and the evaluation loader. */
-#include "token_fixture.h"
+#include "loader_fixture.h"
 
-#include "base/log.h"
-#include "data/loader.h"
-#include "data/order.h"
-#include "data/tokshard_reader.h"
-
-#include <fcntl.h>
-#include <unistd.h>
-
-enum { LONGEST = 3000, SEQ_LEN = 128, BUDGET = 1000 };
-/* About 2.6 windows of samples, in several shards. */
-static const uint64_t n_docs[SEC_N_SPLITS] = {15000, 40, 0};
-
-static struct sec_tokenizer *tok;
-static char *dir;
-static struct sec_tokens *tokens;
-
-static int set_up(void **state)
-{
-    sec_set_quiet(true);
-    tok = fixture_tokenizer();
-    dir = scratch_dir();
-    fixture_dataset(dir, tok, n_docs, LONGEST, 1500000);
-    assert_ok(sec_tokens_open(dir, SEC_SPLIT_TRAIN, &tokens));
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    sec_tokens_close(tokens);
-    scratch_free(dir);
-    sec_tokenizer_free(tok);
-    return 0;
-}
-
-static struct sec_loader_options options(void)
-{
-    return (struct sec_loader_options){
-        .seed = 11,
-        .seq_len = SEQ_LEN,
-        .batch_tokens = BUDGET,
-        .micro_batches = 2,
-        .world = 1,
-        .ring = 4,
-        .threads = 1,
-        .mask = {.seed = 3, .probability = 0.15, .p_mask = 0.8, .p_random = 0.1, .ngram_max = 1}};
-}
-
-static struct sec_loader *open_loader(const struct sec_loader_options *o,
-                                      const struct sec_loader_state *from)
-{
-    struct sec_loader *l;
-    assert_ok(sec_loader_open(tokens, tok, o, from, &l));
-    return l;
-}
+#include "data/masking_impl.h"
 
 /* ---- batches ---- */
-
-static uint64_t hash_batch(uint64_t h, const struct sec_batch *b)
-{
-    size_t T = (size_t)b->n_tokens, M = (size_t)b->n_masked;
-    h = sec_hash64(b->ids, T * sizeof *b->ids, h);
-    h = sec_hash64(b->row_key, T * sizeof *b->row_key, h);
-    h = sec_hash64(b->cu_seqlens, ((size_t)b->n_seqs + 1) * sizeof *b->cu_seqlens, h);
-    h = sec_hash64(b->sample_id, (size_t)b->n_seqs * sizeof *b->sample_id, h);
-    h = sec_hash64(b->masked_rows, M * sizeof *b->masked_rows, h);
-    return sec_hash64(b->labels, M * sizeof *b->labels, h);
-}
 
 /* A batch against the order and the documents' known tokens; returns the next sample. */
 static uint64_t check_batch(const struct sec_loader *l, const struct sec_batch *b, uint64_t next)
@@ -110,7 +46,7 @@ static uint64_t check_batch(const struct sec_loader *l, const struct sec_batch *
 
 static void batches_follow_the_order(void **state)
 {
-    struct sec_loader_options o = options();
+    struct sec_loader_options o = loader_options();
     struct sec_loader *l = open_loader(&o, NULL);
     const struct sec_batch *b;
     struct sec_loader_state s;
@@ -130,7 +66,7 @@ static void batches_follow_the_order(void **state)
 /* Through the end of an epoch and on: ids go on, the state's epoch rises, one batch mixes both. */
 static void rolls_into_the_next_epoch(void **state)
 {
-    struct sec_loader_options o = options();
+    struct sec_loader_options o = loader_options();
     struct sec_loader *l = open_loader(&o, NULL);
     uint64_t n = sec_order_samples(l), next;
     struct sec_loader_state s;
@@ -169,7 +105,7 @@ static uint64_t run(const struct sec_loader_options *o, const struct sec_loader_
 
 static void threads_and_ring_change_nothing(void **state)
 {
-    struct sec_loader_options o = options();
+    struct sec_loader_options o = loader_options();
     const int n = 3000; /* more than one window */
     uint64_t want = run(&o, NULL, n, NULL);
     o.threads = 3;
@@ -186,7 +122,7 @@ static void global_sequence(int world, int total, int steps, const struct sec_lo
                             uint64_t *hashes, struct sec_loader_state *end)
 {
     for (int r = 0; r < world; r++) {
-        struct sec_loader_options o = options();
+        struct sec_loader_options o = loader_options();
         struct sec_loader_state s;
         o.world = world;
         o.rank = r;
@@ -229,7 +165,7 @@ static void ranks_see_one_sequence(void **state)
 
 static void resumes_where_it_stopped(void **state)
 {
-    struct sec_loader_options o = options();
+    struct sec_loader_options o = loader_options();
     struct sec_loader_state mid, end, end2;
     const int total = 5000; /* well into the third window */
     uint64_t after = 0;
@@ -252,7 +188,7 @@ static void resumes_where_it_stopped(void **state)
 
 static void closes_at_any_time(void **state)
 {
-    struct sec_loader_options o = options();
+    struct sec_loader_options o = loader_options();
     for (int n = 0; n < 20; n++) {
         const struct sec_batch *b;
         o.threads = 1 + n % 3;
@@ -265,7 +201,7 @@ static void closes_at_any_time(void **state)
 
 static void refuses_what_does_not_fit(void **state)
 {
-    struct sec_loader_options o = options();
+    struct sec_loader_options o = loader_options();
     struct sec_loader_state s;
     struct sec_loader *l = open_loader(&o, NULL);
     sec_loader_state(l, &s);
@@ -280,6 +216,23 @@ static void refuses_what_does_not_fit(void **state)
         assert_non_null(strstr(sec_error(), now));
         *checked[i] -= 1;
     }
+    s.masks = 0; /* a state that does not tell */
+    assert_ok(sec_loader_open(tokens, tok, &o, &s, &l));
+    sec_loader_state(l, &s);
+    sec_loader_close(l);
+    assert_int_equal(s.masks, sec_mask_fingerprint(&o.mask));
+    for (int i = 0; i < 6; i++) {
+        struct sec_loader_options other_masks = o;
+        struct sec_mask_options *m = &other_masks.mask;
+        m->seed += i == 0;
+        m->probability += i == 1 ? 0.01 : 0;
+        m->p_mask -= i == 2 ? 0.1 : 0;
+        m->p_random -= i == 3 ? 0.1 : 0;
+        m->whole_field = i == 4;
+        m->ngram_max += i == 5;
+        assert_fails(sec_loader_open(tokens, tok, &other_masks, &s, &l), SEC_ECONFIG,
+                     "mask options");
+    }
     s.next = UINT64_MAX;
     assert_int_equal(sec_loader_open(tokens, tok, &o, &s, &l), SEC_EDATA);
     o.batch_tokens = SEQ_LEN - 1;
@@ -291,138 +244,55 @@ static void refuses_what_does_not_fit(void **state)
     assert_ok(sec_bpe_trainer_add(trainer, "a b c a b", 9));
     assert_ok(sec_bpe_train(trainer, &other));
     sec_bpe_trainer_free(trainer);
-    o = options();
+    o = loader_options();
     assert_int_equal(sec_loader_open(tokens, other, &o, NULL, &l), SEC_ECONFIG);
     sec_tokenizer_free(other);
 }
 
-/* ---- damage ---- */
+/* ---- long documents ---- */
 
-/* Flip one bit in the middle of chunk i of the second training shard; calling it again mends it.
- * The shard's name goes to name[32]. */
-static void flip_chunk(uint64_t i, char *name)
+/* Documents of up to 48,000 tokens: whole while the sequence length allows, else cut once. */
+static void long_documents_stay_whole(void **state)
 {
-    struct sec_tokmanifest m;
-    struct sec_tokfile f;
-    uint64_t addr;
-    uint32_t len;
-    uint8_t byte;
-    char path[512];
-    assert_ok(sec_tokmanifest_read(dir, &m));
-    assert_true(m.n_shards > 2 && m.shards[1].split == SEC_SPLIT_TRAIN);
-    snprintf(name, 32, "%s", m.shards[1].path);
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    assert_ok(sec_tokfile_open(path, &m.shards[1], &f));
-    assert_true(i < f.n_chunks);
-    memcpy(&addr, f.chunk_addr + 8 * i, 8);
-    memcpy(&len, f.chunk_len + 4 * i, 4);
-    sec_tokfile_close(&f);
-    sec_tokmanifest_free(&m);
-    int fd = open(path, O_RDWR);
-    assert_true(fd >= 0);
-    assert_int_equal(pread(fd, &byte, 1, (off_t)(addr + len / 2)), 1);
-    byte ^= 0x10;
-    assert_int_equal(pwrite(fd, &byte, 1, (off_t)(addr + len / 2)), 1);
-    close(fd);
-}
-
-static void damaged_chunk_stops_the_run(void **state)
-{
-    struct sec_loader_options o = options();
-    char shard[32];
-    flip_chunk(2, shard);
-    struct sec_loader *l = open_loader(&o, NULL);
-    const struct sec_batch *b;
-    int rc;
-    do {
-        rc = sec_loader_next(l, &b);
-    } while (!rc);
-    assert_int_equal(rc, SEC_EDATA);
-    assert_non_null(strstr(sec_error(), shard));
-    assert_non_null(strstr(sec_error(), "at byte"));
-    assert_int_equal(sec_loader_next(l, &b), SEC_EDATA); /* and again */
-    sec_loader_close(l);
-    flip_chunk(2, shard);
-}
-
-static int by_value(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-/* Hashes of the contents of all true samples, sorted. */
-static uint64_t *true_samples(size_t *n)
-{
-    struct sec_order *order;
-    static uint16_t ids[SEQ_LEN];
-    assert_ok(sec_order_new(tokens, 1, SEQ_LEN, &order));
-    uint64_t *out = malloc(sec_order_total(order) * sizeof *out);
-    struct sec_piece *pieces = malloc(sec_order_largest(order) * sizeof *pieces);
-    assert_true(out && pieces);
-    *n = 0;
-    for (uint64_t w = 0; w < sec_order_windows(order); w++) {
-        sec_order_pieces(order, w, pieces);
-        for (uint32_t i = 0; i < sec_order_window_size(order, w); i++) {
-            const struct sec_piece *p = &pieces[i];
-            for (uint32_t k = 0; k < p->len; k++)
-                ids[k] = fixture_id(p->doc, p->first + k, sec_tokenizer_vocab_size(tok));
-            out[(*n)++] = sec_hash64(ids, p->len * sizeof *ids, 0);
-        }
-    }
-    qsort(out, *n, sizeof *out, by_value);
-    free(pieces);
-    sec_order_free(order);
-    return out;
-}
-
-static void assert_true_samples(const struct sec_batch *b, const uint64_t *hashes, size_t n)
-{
-    static uint16_t ids[BUDGET];
-    memcpy(ids, b->ids, (size_t)b->n_tokens * sizeof *ids);
-    for (int i = 0; i < b->n_masked; i++)
-        ids[b->masked_rows[i]] = b->labels[i];
-    for (int s = 0; s < b->n_seqs; s++) {
-        size_t at = (size_t)b->cu_seqlens[s] + 1, len = (size_t)b->cu_seqlens[s + 1] - at - 1;
-        uint64_t h = sec_hash64(ids + at, len * sizeof *ids, 0);
-        assert_non_null(bsearch(&h, hashes, n, sizeof h, by_value));
-    }
-}
-
-static void damaged_chunk_is_replaced(void **state)
-{
-    enum { STEPS = 2500, TOTAL = 2 };
-    static uint64_t want[STEPS * TOTAL], got[STEPS * TOTAL];
-    char shard[32];
-    uint64_t count[3] = {0};
-    size_t n_true;
-    uint64_t *hashes = true_samples(&n_true);
-    flip_chunk(2, shard);
-    for (int run_no = 0; run_no < 3; run_no++) { /* one rank; two ranks */
-        struct sec_loader_options o = options();
-        o.substitute = true;
-        o.world = run_no ? 2 : 1;
-        o.rank = run_no == 2;
-        o.threads = 1 + run_no;
-        o.micro_batches = TOTAL / o.world;
-        struct sec_loader *l = open_loader(&o, NULL);
-        uint64_t *out = run_no ? got : want;
-        for (int i = 0; i < STEPS * o.micro_batches; i++) {
-            const struct sec_batch *b;
+    enum { N = 60, LONG = 48000 };
+    static const uint64_t n_long[SEC_N_SPLITS] = {N, 0, 0};
+    char *folder = scratch_dir();
+    struct sec_tokens *t;
+    uint64_t n_tokens = 0, longest = 0;
+    fixture_dataset(folder, tok, n_long, LONG, 400000);
+    assert_ok(sec_tokens_open(folder, SEC_SPLIT_TRAIN, &t));
+    for (uint64_t d = 0; d < N; d++)
+        longest = fixture_len(d, LONG) > longest ? fixture_len(d, LONG) : longest;
+    assert_true(longest > LONG * 9 / 10);
+    for (int seq_len = (int)longest + 2; seq_len >= (int)longest + 1; seq_len--) {
+        struct sec_loader_options o = loader_options();
+        struct sec_loader *l;
+        const struct sec_batch *b;
+        uint64_t samples = 0, whole = 0;
+        o.seq_len = seq_len;
+        o.batch_tokens = 65536;
+        o.micro_batches = 1;
+        assert_ok(sec_loader_open(t, tok, &o, NULL, &l));
+        n_tokens = 0;
+        while (samples < sec_order_samples(l)) {
             assert_ok(sec_loader_next(l, &b));
-            int k = run_no ? i * TOTAL + o.rank : i;
-            out[k] = hash_batch(0, b);
-            assert_true_samples(b, hashes, n_true);
+            for (int s = 0; s < b->n_seqs && samples < sec_order_samples(l); s++, samples++) {
+                uint64_t len = (uint64_t)(b->cu_seqlens[s + 1] - b->cu_seqlens[s] - 2), first, doc;
+                uint32_t doc_len, want;
+                assert_ok(sec_order_sample(l, 0, samples, &first, &want, &doc));
+                sec_tokens_doc(t, doc, NULL, &doc_len, NULL, NULL);
+                assert_int_equal(len, want);
+                whole += len == doc_len;
+                n_tokens += len;
+            }
         }
-        count[run_no] = sec_loader_substituted(l);
+        assert_int_equal(n_tokens, sec_tokens_info(t)->n_tokens);
+        assert_int_equal(samples, seq_len == (int)longest + 2 ? N : N + 1);
+        assert_int_equal(whole, seq_len == (int)longest + 2 ? N : N - 1);
         sec_loader_close(l);
     }
-    assert_memory_equal(got, want, sizeof want);
-    assert_true(count[0] > 100);
-    assert_int_equal(count[1], count[0]);
-    assert_int_equal(count[2], count[0]);
-    free(hashes);
-    flip_chunk(2, shard);
+    sec_tokens_close(t);
+    scratch_free(folder);
 }
 
 /* ---- evaluation ---- */
@@ -508,9 +378,8 @@ int main(void)
         cmocka_unit_test(resumes_where_it_stopped),
         cmocka_unit_test(closes_at_any_time),
         cmocka_unit_test(refuses_what_does_not_fit),
-        cmocka_unit_test(damaged_chunk_stops_the_run),
-        cmocka_unit_test(damaged_chunk_is_replaced),
+        cmocka_unit_test(long_documents_stay_whole),
         cmocka_unit_test(evaluation_masks_are_fixed),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, loader_set_up, loader_tear_down);
 }

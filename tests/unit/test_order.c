@@ -1,34 +1,5 @@
 /* The sample order: permutations, and every token of every document exactly once an epoch. */
-#include "token_fixture.h"
-
-#include "base/log.h"
-#include "data/loader.h"
-#include "data/order.h"
-
-enum { LONGEST = 3000, SEQ_LEN = 128, SEED = 11 };
-
-static struct sec_tokenizer *tok;
-static char *dir;
-static struct sec_tokens *tokens;
-
-static int set_up(void **state)
-{
-    static const uint64_t n_docs[SEC_N_SPLITS] = {15000, 0, 0};
-    sec_set_quiet(true);
-    tok = fixture_tokenizer();
-    dir = scratch_dir();
-    fixture_dataset(dir, tok, n_docs, LONGEST, 1500000);
-    assert_ok(sec_tokens_open(dir, SEC_SPLIT_TRAIN, &tokens));
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    sec_tokens_close(tokens);
-    scratch_free(dir);
-    sec_tokenizer_free(tok);
-    return 0;
-}
+#include "loader_fixture.h"
 
 static void permutations_are_bijections(void **state)
 {
@@ -84,7 +55,7 @@ static void walk_epoch(const struct sec_loader *l, uint64_t epoch, uint64_t *fir
     sec_order_epoch(order, epoch, &windows);
     for (uint64_t r = 0; r < sec_order_windows(order); r++) {
         uint64_t w = sec_perm_at(&windows, r);
-        sec_order_pieces(order, w, pieces);
+        assert_ok(sec_order_pieces(order, w, pieces));
         sec_order_within(order, epoch, w, &samples);
         for (uint32_t i = 0; i < sec_order_window_size(order, w); i++, at++) {
             const struct sec_piece *p = &pieces[sec_perm_at(&samples, i)];
@@ -109,16 +80,8 @@ static void walk_epoch(const struct sec_loader *l, uint64_t epoch, uint64_t *fir
 
 static void every_token_once_an_epoch(void **state)
 {
-    const struct sec_loader_options o = {.seed = SEED,
-                                         .seq_len = SEQ_LEN,
-                                         .batch_tokens = SEQ_LEN,
-                                         .micro_batches = 1,
-                                         .world = 1,
-                                         .ring = 2,
-                                         .threads = 1,
-                                         .mask = {.probability = 0.15, .p_mask = 1}};
-    struct sec_loader *l;
-    assert_ok(sec_loader_open(tokens, tok, &o, NULL, &l));
+    struct sec_loader_options o = loader_options();
+    struct sec_loader *l = open_loader(&o, NULL);
     uint64_t n = sec_order_samples(l), same = 0, in_place = 0;
     uint64_t *a = malloc(n * sizeof *a), *b = malloc(n * sizeof *b);
     assert_true(a && b);
@@ -142,5 +105,5 @@ int main(void)
         cmocka_unit_test(permutations_are_uniform),
         cmocka_unit_test(every_token_once_an_epoch),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, loader_set_up, loader_tear_down);
 }

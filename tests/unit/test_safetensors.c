@@ -151,7 +151,7 @@ static void test_round_trip(void **state)
     unsigned heads;
     for (int bf16 = 0; bf16 < 2; bf16++) {
         char *model = strdup(in_dir(bf16 ? "b" : "f"));
-        assert_ok(sec_hf_export(&c, &params, x, NULL, bf16 ? "bfloat16" : "float32", model));
+        assert_ok(sec_hf_export(&c, &params, x, NULL, NULL, bf16 ? "bfloat16" : "float32", model));
         assert_ok(sec_hf_load(model, &read, &heads, &p, &back));
         assert_int_equal(heads, SEC_HEAD_MLM | SEC_HEAD_CLASSIFY);
         assert_int_equal(p.num_labels, 3);
@@ -166,7 +166,8 @@ static void test_round_trip(void **state)
         free(model);
         sec_params_free(&p);
     }
-    assert_fails(sec_hf_export(&c, &params, x, NULL, "int8", in_dir("i")), SEC_EUSAGE, "int8");
+    assert_fails(sec_hf_export(&c, &params, x, NULL, NULL, "int8", in_dir("i")), SEC_EUSAGE,
+                 "int8");
     free(x);
     sec_params_free(&params);
 }
@@ -194,7 +195,7 @@ static void test_config_refusals(void **state)
     struct sec_model_config read;
     char *path = strdup(in_dir("config.json"));
     c = fix_config(3, 512, 0.1);
-    assert_ok(sec_model_config_hf_text(&c, "DebertaV2ForMaskedLM", "float32", 2, &text));
+    assert_ok(sec_model_config_hf_text(&c, "DebertaV2ForMaskedLM", "float32", 2, NULL, &text));
     assert_ok(sec_write_file(path, text.data, text.len));
     assert_ok(sec_model_config_read_hf(path, &read));
     assert_memory_equal(&read, &c, sizeof c);
@@ -223,7 +224,7 @@ static void test_folders(void **state)
     char *model = strdup(in_dir("m")), *weights = sec_path_join(model, "model.safetensors");
     char *pickle = sec_path_join(model, "pytorch_model.bin"),
          *config = sec_path_join(model, "config.json");
-    assert_ok(sec_hf_export(&c, &params, x, NULL, "float32", model));
+    assert_ok(sec_hf_export(&c, &params, x, NULL, NULL, "float32", model));
     c.num_hidden_layers = 3;
     assert_ok(sec_model_config_write_hf(&c, "DebertaV2ForMaskedLM", "float32", config));
     assert_fails(sec_hf_load(model, &read, &heads, &p, &back), SEC_EDATA, "layer.2.attention");

@@ -1,11 +1,10 @@
 /* Token shards: what is written is read back, also through HDF5; damage and full disks are
- * reported; the spool sorts the same whatever its memory. */
+ * reported. */
 #include "token_fixture.h"
 
 #include "base/h5.h"
 #include "base/log.h"
 #include "data/tokshard_reader.h"
-#include "data/tokshard_spool.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -352,67 +351,6 @@ static void full_disk_at_every_write(void **state)
         }
 }
 
-/* ---- spool ---- */
-
-struct collected {
-    uint64_t hash, n, last_key;
-};
-
-static int collect(void *arg, const struct sec_spool_doc *d)
-{
-    struct collected *c = arg;
-    assert_true(!c->n || d->key >= c->last_key);
-    c->last_key = d->key;
-    c->n++;
-    uint64_t head[6] = {d->key, d->id.lo, d->id.hi,
-                        d->n,   d->bytes, (uint64_t)d->source << 16 | d->copy};
-    c->hash = sec_hash64(head, sizeof head, c->hash);
-    c->hash = sec_hash64(d->ids, d->n * sizeof *d->ids, c->hash);
-    return 0;
-}
-
-static void spool_sorts_the_same(void **state)
-{
-    static const struct {
-        uint64_t expected, memory;
-    } shapes[] = {
-        {1000, 1u << 30}, {UINT64_C(4) << 30, 1u << 30}, {UINT64_C(4) << 30, 40000}, {1000, 0}};
-    struct collected want = {0};
-    static uint16_t ids[100];
-    for (int i = 0; i < 100; i++)
-        ids[i] = (uint16_t)(i * 31);
-    for (size_t k = 0; k < 4; k++) {
-        struct sec_spool *s;
-        struct collected got = {0};
-        char *where = scratch_dir();
-        assert_ok(sec_spool_open(where, shapes[k].expected, shapes[k].memory, &s));
-        for (uint64_t i = 0; i < 2000; i++) {
-            uint64_t v = k % 2 ? 1999 - i : i; /* the order of arrival does not matter */
-            struct sec_spool_doc d = {.key = sec_rand64(1, SEC_STREAM_SAMPLE, v / 2, 0),
-                                      .id = {v, v % 7},
-                                      .n = (uint32_t)(v % 100),
-                                      .bytes = (uint32_t)v,
-                                      .source = (uint16_t)(v % 5),
-                                      .ids = ids};
-            assert_ok(sec_spool_add(s, &d));
-        }
-        struct sec_list files = {0};
-        assert_ok(sec_list_dir(where, &files));
-        assert_int_equal(files.n > 0, k >= 2);
-        sec_list_free(&files);
-        assert_ok(sec_spool_each(s, collect, &got));
-        sec_spool_close(s);
-        assert_int_equal(got.n, 2000);
-        if (k == 0)
-            want = got;
-        assert_int_equal(got.hash, want.hash);
-        assert_ok(sec_list_dir(where, &files));
-        assert_int_equal(files.n, 0);
-        sec_list_free(&files);
-        scratch_free(where);
-    }
-}
-
 int main(int argc, char **argv)
 {
     if (argc == 3) { /* the child of full_disk_at_every_write */
@@ -428,7 +366,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(every_region_is_guarded),
         cmocka_unit_test(damaged_manifest_is_refused),
         cmocka_unit_test(cut_shard_is_refused),
-        cmocka_unit_test(spool_sorts_the_same),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
