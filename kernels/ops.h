@@ -243,6 +243,7 @@ struct sec_backend {
 int sec_backend_open(const char *name, struct sec_backend **out);
 int sec_backend_ref(struct sec_backend **out);
 int sec_backend_cpu(struct sec_backend **out);
+int sec_backend_cuda(struct sec_backend **out); /* in builds with CUDA */
 
 /* Round to nearest even; the one definition of bf16 conversion. */
 static inline uint16_t sec_f32_to_bf16(float f)

@@ -122,7 +122,7 @@ static int tensor(struct call *c, const char *name, enum role role, enum sec_dty
 }
 
 /* Sets INOUT tensors back to what they held. */
-static void call_rewind(struct call *c)
+static inline void call_rewind(struct call *c)
 {
     for (int j = 0; j < c->n; j++)
         for (int64_t i = 0; c->t[j].before && i < c->t[j].n; i++)

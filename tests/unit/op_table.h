@@ -498,7 +498,7 @@ static int xent_call(struct sec_backend *b, struct call *c, const char *logits, 
                                       .want_grad = want_grad,
                                       .loss = data(c, "loss"),
                                       .rank = c->rank}));
-    for (int64_t r = 0; r < rows; r++)
+    for (int64_t r = 0; r < rows && b->host; r++)
         sec_ref_set(data(c, "rank"), c->master, r, c->rank[r]);
     return 0;
 }
@@ -554,7 +554,9 @@ static void sumsq_setup(struct call *c)
 }
 static int sumsq_forward(struct sec_backend *b, struct call *c)
 {
-    return b->sumsq(b, data(c, "x"), c->c.dim[0], c->master, data(c, "sum"));
+    double sum;
+    TRY(b->sumsq(b, data(c, "x"), c->c.dim[0], c->master, &sum));
+    return b->upload(b, data(c, "sum"), &sum, sizeof sum);
 }
 
 #define ENTRY(id, ...)                                                                             \

@@ -5,7 +5,7 @@
  *   rows      same bits for a row alone and among others
  * `test_ops speed [op]` prints rates instead of testing. */
 #include "kernels/cpu/cpu.h"
-#include "tests/unit/op_table.h"
+#include "tests/unit/op_cases.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,68 +13,6 @@
 #include <time.h>
 
 #include <cmocka.h>
-
-static const struct op_case cases[] = {
-    {.op = &op_cast, .dim = {1}},
-    {.op = &op_cast, .dim = {63}},
-    {.op = &op_cast, .dim = {100001}},
-    {.op = &op_gemm, .dim = {1, 1, 1}},
-    {.op = &op_gemm, .dim = {7, 63, 65}, .flags = F_TRANS_B | F_BIAS},
-    {.op = &op_gemm, .dim = {65, 33, 7}, .flags = F_TRANS_A | F_ACCUMULATE | F_MASTER_C},
-    {.op = &op_gemm, .dim = {64, 64, 64}},
-    {.op = &op_gemm, .dim = {63, 129, 200, 8}, .flags = F_TRANS_B | F_GELU},
-    {.op = &op_gemm, .dim = {130, 65, 31, 3}, .flags = F_ACCUMULATE},
-    {.op = &op_gemm, .dim = {40, 70, 1030, 1}, .flags = F_TRANS_A | F_TRANS_B | F_MASTER_C},
-    {.op = &op_gemm, .dim = {31, 17, 64}, .flags = F_TRANS_A},
-    {.op = &op_gemm, .dim = {200, 300, 600}, .flags = F_TRANS_B},
-    {.op = &op_linear, .dim = {1, 1, 1}},
-    {.op = &op_linear, .dim = {7, 65, 63}},
-    {.op = &op_linear, .dim = {100, 64, 128}, .flags = F_GELU},
-    {.op = &op_embed, .dim = {1, 1, 1}},
-    {.op = &op_embed, .dim = {300, 65, 37}, .flags = F_PAD},
-    {.op = &op_embed, .dim = {7, 128, 5}},
-    {.op = &op_add_ln, .dim = {1, 7}},
-    {.op = &op_add_ln, .dim = {7, 63}, .flags = F_RESIDUAL},
-    {.op = &op_add_ln, .dim = {130, 65}, .flags = F_RESIDUAL, .p = 0.1f},
-    {.op = &op_add_ln, .dim = {65, 128}, .flags = F_IN_PLACE, .p = 0.5f},
-    {.op = &op_add_ln, .dim = {33, 768}, .flags = F_RESIDUAL | F_INFERENCE},
-    {.op = &op_add_ln, .dim = {200, 1536}, .flags = F_RESIDUAL, .p = 0.1f},
-    {.op = &op_dropout, .dim = {1, 1}, .p = 0.5f},
-    {.op = &op_dropout, .dim = {65, 63}, .p = 0.1f},
-    {.op = &op_dropout, .dim = {64, 130}, .p = 0.9f},
-    {.op = &op_dropout, .dim = {5, 64}, .p = 0.0f},
-    {.op = &op_gelu, .dim = {1, 1}},
-    {.op = &op_gelu, .dim = {63, 65}, .flags = F_IN_PLACE},
-    {.op = &op_gelu, .dim = {100, 1000}},
-    {.op = &op_add, .dim = {7, 63}},
-    {.op = &op_add, .dim = {100, 1000}},
-    {.op = &op_bias_grad, .dim = {1, 1}},
-    {.op = &op_bias_grad, .dim = {65, 63, 5}},
-    {.op = &op_bias_grad, .dim = {1000, 1100}},
-    {.op = &op_gather, .dim = {1, 1, 1}},
-    {.op = &op_gather, .dim = {63, 65, 130}},
-    {.op = &op_gather, .dim = {100, 768, 100}},
-    {.op = &op_attn, .dim = {1, 1, 32, 4}, .seqs = {1}},
-    {.op = &op_attn, .dim = {78, 2, 64, 32}, .seqs = {7, 1, 63, 7}},
-    {.op = &op_attn, .dim = {129, 3, 32, 16}, .p = 0.1f, .seqs = {64, 65}},
-    {.op = &op_attn, .dim = {201, 2, 64, 512}, .p = 0.3f, .seqs = {1, 200}},
-    {.op = &op_attn, .dim = {127, 1, 128, 8}, .seqs = {127}},
-    {.op = &op_attn, .dim = {130, 2, 64, 32}, .flags = F_INFERENCE, .seqs = {65, 65}},
-    {.op = &op_conv, .dim = {1, 1, 1}, .seqs = {1}},
-    {.op = &op_conv, .dim = {75, 33, 3}, .seqs = {1, 2, 7, 65}},
-    {.op = &op_conv, .dim = {64, 64, 5}, .seqs = {63, 1}},
-    {.op = &op_xent, .dim = {1, 1}},
-    {.op = &op_xent, .dim = {7, 63}},
-    {.op = &op_xent, .dim = {65, 1000}},
-    {.op = &op_xent, .dim = {3, 29952}},
-    {.op = &op_xent, .dim = {9, 513}, .flags = F_LARGE},
-    {.op = &op_adamw, .dim = {1, 1}},
-    {.op = &op_adamw, .dim = {63, 1}},
-    {.op = &op_adamw, .dim = {70001, 9}},
-    {.op = &op_sumsq, .dim = {1}},
-    {.op = &op_sumsq, .dim = {100001}},
-};
-enum { N_CASES = sizeof cases / sizeof *cases };
 
 static const enum sec_dtype types[] = {SEC_F32, SEC_BF16};
 
