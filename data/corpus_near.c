@@ -74,7 +74,7 @@ static int load_round(struct sec_near *n, struct sec_round_sum *sum)
 {
     int rc;
     char *path = NULL;
-    uint64_t *bits = malloc((n->bit_words + 1) * sizeof *bits);
+    uint64_t *bits = malloc((2 * n->bit_words + 1) * sizeof *bits);
     if (!bits)
         return sec_fail(SEC_ENOMEM, "out of memory for the documents' bits");
     SEC_TRY(sec_near_path(n, "", 0, "sum", &path));
@@ -82,12 +82,13 @@ static int load_round(struct sec_near *n, struct sec_round_sum *sum)
     free(path);
     path = NULL;
     SEC_TRY(sec_near_path(n, "", 0, "bits", &path));
-    SEC_TRY(sec_sealed_read_into(path, bits, n->bit_words * sizeof *bits));
+    SEC_TRY(sec_sealed_read_into(path, bits, 2 * n->bit_words * sizeof *bits));
     free(path);
     path = NULL;
     SEC_TRY(sec_near_path(n, "", 0, "part", &path));
     SEC_TRY(sec_list_add(&n->gone, path));
     memcpy(n->former, n->w->gone, n->bit_words * sizeof *bits);
+    memcpy(n->again, bits + n->bit_words, n->bit_words * sizeof *bits);
     for (size_t i = 0; i < n->bit_words; i++)
         n->w->gone[i] |= bits[i];
 fail:
@@ -348,8 +349,11 @@ int sec_corpus_near(struct sec_corpus_work *w, struct sec_near_report *report)
     report->largest = -1;
     n.bit_words = (size_t)((w->doc_base[w->n_tasks] + 63) / 64);
     n.former = calloc(n.bit_words + 1, sizeof *n.former);
+    n.again = calloc(n.bit_words + 1, sizeof *n.again);
     n.weights = calloc(w->n_tasks + 1, sizeof *n.weights);
-    rc = n.former && n.weights ? 0 : sec_fail(SEC_ENOMEM, "out of memory for the documents' bits");
+    rc = n.former && n.again && n.weights
+             ? 0
+             : sec_fail(SEC_ENOMEM, "out of memory for the documents' bits");
     if (!rc)
         rc = sec_groups_make(w, &n.groups);
     SEC_TRY(sec_ranks_agree(rc));
@@ -364,6 +368,7 @@ fail:
     sec_list_free(&n.gone);
     sec_groups_free(&n.groups);
     free(n.former);
+    free(n.again);
     free(n.weights);
     return rc;
 }

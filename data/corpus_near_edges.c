@@ -41,7 +41,7 @@ static void add(const struct sec_near *n, struct bucket *b, uint64_t document, b
         b->first = document;
         return;
     }
-    *edge = b->open;
+    *edge = b->open || sec_bit(n->again, i);
     /* Every source's buckets were settled by themselves, with its own first document. */
     if (n->scope == SEC_SCOPE_ALL && n->round == 0)
         *edge = source_of(n, document) != source_of(n, b->first);

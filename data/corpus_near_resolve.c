@@ -10,16 +10,20 @@
  * has been decided about. */
 struct resolve {
     struct sec_near *n;
-    uint64_t *now; /* documents that go in this round */
+    uint64_t *now;   /* documents that go in this round */
+    uint64_t *again; /* documents whose verified candidates all went: to be tried again */
     struct sec_part_writer *out;
     struct sec_round_sum sum;
     uint64_t document, keeper; /* at hand; keeper: the most similar one that stays */
     double best;               /* < 0 = no keeper */
+    bool any;                  /* document is there */
 };
 
 static int settle(struct resolve *r)
 {
     const struct sec_corpus_work *w = r->n->w;
+    if (r->any && r->best < 0)
+        sec_set_bit(r->again, sec_doc_dense(w, r->document));
     if (r->best < 0)
         return 0;
     sec_set_bit(r->now, sec_doc_dense(w, r->document));
@@ -39,6 +43,7 @@ static int take_verified(struct resolve *r, const uint64_t *v)
     if (v[0] != r->document) {
         SEC_TRY(settle(r));
         r->document = v[0];
+        r->any = true;
         r->best = -1;
     }
     double j = sec_of_bits(v[2]);
@@ -96,7 +101,7 @@ static int write_results(struct resolve *r)
     if (rc)
         return rc;
     SEC_TRY(sec_near_path(r->n, "", 0, "bits", &path));
-    SEC_TRY(sec_sealed_write(path, r->now, r->n->bit_words * sizeof *r->now));
+    SEC_TRY(sec_sealed_write(path, r->now, 2 * r->n->bit_words * sizeof *r->now));
     free(path);
     path = NULL;
     SEC_TRY(sec_near_path(r->n, "", 0, "sum", &path));
@@ -113,7 +118,8 @@ static int run(void *ctx, size_t unused)
     int rc;
     char *path = NULL, *scratch = NULL;
     struct resolve r = {.n = n, .best = -1, .document = UINT64_MAX};
-    r.now = calloc(n->bit_words + 1, sizeof *r.now);
+    r.now = calloc(2 * n->bit_words + 1, sizeof *r.now);
+    r.again = r.now ? r.now + n->bit_words : NULL;
     if (!r.now)
         return sec_fail(SEC_ENOMEM, "out of memory for the documents' bits");
     SEC_TRY(sec_near_scratch(n, &scratch));

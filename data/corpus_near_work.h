@@ -17,6 +17,7 @@ struct sec_near {
     struct sec_corpus_work *w;
     size_t bit_words;      /* of a map of documents */
     uint64_t *former;      /* w->gone as it was before the last round */
+    uint64_t *again;       /* documents to be tried again, with all of their buckets */
     int scope;             /* of the round */
     unsigned round;        /* from 0 in each scope */
     char dir[32];          /* its folder below .build */

@@ -93,7 +93,7 @@ static int head(struct sec_buf *b, const cJSON *report)
     SEC_TRY(
         sec_html_tile(b, "sources", grouped(cJSON_GetArraySize(member(report, "sources")), cell)));
     SEC_TRY(sec_html_tile(b, "files", grouped(number(report, "files"), cell)));
-    snprintf(cell, sizeof cell, largest < 0 ? "not sought" : "%.2f", largest);
+    snprintf(cell, sizeof cell, largest < 0 ? "not sought" : "%.4f", largest);
     SEC_TRY(sec_html_tile(b, "largest train-test similarity", cell));
     SEC_TRY(sec_html_tiles_end(b));
     if (number(report, "damaged_files") > 0) {
@@ -298,11 +298,12 @@ static int histogram(struct sec_buf *b, const cJSON *bins, double threshold)
     char cell[CELL];
     const cJSON *v;
     cJSON_ArrayForEach(v, bins) most = v->valuedouble > most ? v->valuedouble : most;
-    SEC_TRY(sec_buf_printf(b,
-                           "<figure style=\"max-width:760px\"><figcaption>Similarity of the "
-                           "candidate pairs that were compared</figcaption><svg viewBox=\"0 0 %d "
-                           "%d\" role=\"img\">",
-                           WIDTH, HEIGHT));
+    SEC_TRY(sec_buf_printf(
+        b,
+        "<figure style=\"max-width:760px\"><figcaption>Similarity of the "
+        "candidate pairs; estimates below the threshold</figcaption><svg viewBox=\"0 0 %d "
+        "%d\" role=\"img\">",
+        WIDTH, HEIGHT));
     for (int k = 0; k <= 2; k++) {
         double y = TOP + PLOT - k * PLOT / 2.0;
         SEC_TRY(sec_buf_printf(b,

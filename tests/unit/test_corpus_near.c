@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,6 +160,36 @@ static void write_task(const struct sec_corpus_work *w, size_t task)
 }
 
 /* The reference. */
+static double estimate(const struct document *a, const struct document *b)
+{
+    double same = 0;
+    for (int i = 0; i < SEC_MINHASH_N; i++)
+        same += a->signature[i] % 256 == b->signature[i] % 256;
+    return (same / 128 - 1. / 256) * 256 / 255;
+}
+
+/* The two most similar candidates that are verified, by descending estimate. */
+static size_t verify(size_t d, const unsigned char *edge, size_t found[2])
+{
+    size_t n = 0;
+    double p = options.near.similarity, q = p + (1 - p) / 256;
+    double least = p - 3.5 * sqrt(q * (1 - q) / 128) * 256 / 255;
+    static unsigned char tried[N];
+    memset(tried, 0, sizeof tried);
+    for (;;) {
+        size_t next = N;
+        for (size_t m = 0; m < d; m++)
+            if (edge[m] && !tried[m] && estimate(&docs[d], &docs[m]) >= least &&
+                (next == N || estimate(&docs[d], &docs[m]) > estimate(&docs[d], &docs[next])))
+                next = m;
+        if (next == N || n == 2)
+            return n;
+        tried[next] = 1;
+        if (jaccard(&docs[d], &docs[next]) >= p)
+            found[n++] = next;
+    }
+}
+
 static size_t reference_round(int scope)
 {
     static unsigned char edge[N][N];
@@ -173,10 +204,12 @@ static size_t reference_round(int scope)
                     break;
                 }
     for (size_t d = 0; d < N; d++) {
+        size_t found[2], n = verify(d, edge[d], found);
         double best = 0;
-        for (size_t m = 0; m < d; m++) {
-            double j = edge[d][m] && !docs[m].reason ? jaccard(&docs[d], &docs[m]) : 0;
-            if (j < options.near.similarity || j <= best)
+        for (size_t k = 0; k < n; k++) {
+            size_t m = found[k];
+            double j = docs[m].reason ? 0 : jaccard(&docs[d], &docs[m]);
+            if (j < best || !j || (j == best && m > docs[d].keeper))
                 continue;
             best = j;
             docs[d].keeper = m;
