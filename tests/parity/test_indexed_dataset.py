@@ -79,7 +79,7 @@ def main():
         os.mkdir(out)
         run("synth", "-o", logs, "--size", "3M", "--seed", "3")
         run("corpus", "build", logs, "--exclude", "labels.jsonl", "--exclude", "incidents.jsonl", "-o", corpus,
-            "--doc-bytes", "512", "--split", "idts=.05")
+            "--doc-bytes", "512", "--split", "idts=.05", "--decontaminate", "0")
         run("tokenizer", "train", corpus, "-o", tok, "--vocab-size", "1024")
         run("corpus", "tokenize", corpus, "--tokenizer", tok, "-o", data, "--tokens-per-shard", "200000")
         for split in ("train", "idts"):
