@@ -181,6 +181,7 @@ PY
 }
 flip near-exact 'ids/*.part'
 flip near-edges 'bands/*.part'
+flip near-verify 'bands/*.sketch'
 flip near-verify 'near/source0/edges/*.part'
 flip near-verify 'docs/*.docs'
 flip near-resolve 'near/source0/verified/*.part'
