@@ -37,11 +37,10 @@ static int advance(struct sec_captable *t)
     return rc < 0 ? rc : 0;
 }
 
-int sec_captable_open(const struct sec_corpus_work *w, size_t task, size_t memory,
-                      struct sec_captable **out)
+int sec_captable_open(const struct sec_corpus_work *w, const struct sec_list *files, size_t task,
+                      size_t memory, struct sec_captable **out)
 {
     int rc = SEC_ENOMEM;
-    struct sec_list files = {0};
     char *scratch = sec_path_join(w->dir, "docs");
     struct sec_captable *t = calloc(1, sizeof *t);
     if (!t || !scratch) {
@@ -54,14 +53,12 @@ int sec_captable_open(const struct sec_corpus_work *w, size_t task, size_t memor
         sec_fail(rc, "out of memory for the template cap");
         goto fail;
     }
-    SEC_TRY(sec_work_files(w, "cap", w->n_parts, "part", &files));
-    SEC_TRY(sec_part_open(&files, task, 5, memory, scratch, &t->in));
+    SEC_TRY(sec_part_open(files, task, 5, memory, scratch, &t->in));
     SEC_TRY(advance(t));
     *out = t;
     t = NULL;
 fail:
     sec_captable_close(t);
-    sec_list_free(&files);
     free(scratch);
     return rc;
 }

@@ -98,8 +98,7 @@ static int run_keys(void *ctx, size_t group)
     SEC_TRY(sec_part_create(path, 2, n->w->n_parts, n->w->task_memory / 2, &out));
     for (size_t t = n->groups.first[group]; t < n->groups.first[group + 1]; t++)
         SEC_TRY(task_keys(n, t, &stores, &shingler, out));
-    rc = sec_part_seal(out, NULL);
-    out = NULL;
+    rc = sec_part_finish(&out);
 fail:
     sec_part_abort(out);
     sec_stores_free(&stores);
@@ -138,8 +137,7 @@ static int run_edges(void *ctx, size_t part)
     }
     if (rc != 1)
         goto fail;
-    rc = sec_part_seal(out, NULL);
-    out = NULL;
+    rc = sec_part_finish(&out);
 fail:
     sec_part_abort(out);
     sec_part_close(in);
@@ -235,8 +233,7 @@ static int run_verify(void *ctx, size_t group)
     SEC_TRY(sec_set_cache_new(n->w, n->w->task_memory / 2, &v.sets));
     SEC_TRY(sec_part_create(path, SEC_GONE_WORDS, 1, n->w->task_memory / 8, &v.out));
     SEC_TRY(verify_edges(&v, in));
-    rc = sec_part_seal(v.out, NULL);
-    v.out = NULL;
+    rc = sec_part_finish(&v.out);
     if (!rc)
         rc = sec_sealed_write(sum_path, &v.sum, sizeof v.sum);
 fail:

@@ -15,8 +15,14 @@
 
 enum { MAX_BANDS = SEC_MINHASH_N };
 
+struct stage {
+    struct sec_corpus_work *w;
+    struct sec_list exact, caps; /* files of the stages before */
+};
+
 /* A task at work. */
 struct documents {
+    const struct stage *stage;
     struct sec_corpus_work *w;
     struct sec_pass pass;
     struct sec_task_sum sum;
@@ -250,31 +256,20 @@ static int compare_passes(const struct documents *d)
     return rc;
 }
 
-static int open_part(const struct documents *d, const char *stage, unsigned words, size_t memory,
-                     struct sec_part_writer **out)
-{
-    char *path = sec_work_path(d->w, stage, d->pass.task, "part");
-    int rc = path ? sec_part_create(path, words, d->w->n_parts, memory, out) : SEC_ENOMEM;
-    free(path);
-    return rc;
-}
-
 static int open_exact(struct documents *d)
 {
     int rc = SEC_ENOMEM;
-    struct sec_list files = {0};
     char *scratch = sec_path_join(d->w->dir, "docs");
     if (!scratch)
         goto fail;
-    SEC_TRY(sec_work_files(d->w, "exact", d->w->n_parts, "part", &files));
-    SEC_TRY(sec_part_open(&files, d->pass.task, 1, d->w->task_memory / 4, scratch, &d->exact));
+    SEC_TRY(sec_part_open(&d->stage->exact, d->pass.task, 1, d->w->task_memory / 4, scratch,
+                          &d->exact));
     rc = sec_part_next(d->exact, &d->repetition);
     if (rc == 1) {
         d->repetition = NULL;
         rc = 0;
     }
 fail:
-    sec_list_free(&files);
     free(scratch);
     return rc;
 }
@@ -294,12 +289,12 @@ static int open_task(struct documents *d, size_t task)
     d->masked = o->split.idts > 0 || o->split.odts.n || o->minhash || sec_capped(o);
     if (o->exact) {
         SEC_TRY(open_exact(d));
-        SEC_TRY(open_part(d, "ids", 3, d->w->task_memory / 8, &d->ids));
+        SEC_TRY(sec_work_create(d->w, "ids", task, "part", 3, d->w->task_memory / 8, &d->ids));
     }
     if (sec_capped(o))
-        SEC_TRY(sec_captable_open(d->w, task, d->w->task_memory / 8, &d->caps));
+        SEC_TRY(sec_captable_open(d->w, &d->stage->caps, task, d->w->task_memory / 8, &d->caps));
     if (o->minhash) {
-        SEC_TRY(open_part(d, "bands", 2, d->w->task_memory / 4, &d->bands));
+        SEC_TRY(sec_work_create(d->w, "bands", task, "part", 2, d->w->task_memory / 4, &d->bands));
         sketches = sec_work_path(d->w, "bands", task, "sketch");
         SEC_TRY(sketches ? sec_sketch_create(sketches, &d->sketches) : SEC_ENOMEM);
     }
@@ -312,13 +307,6 @@ fail:
     return rc;
 }
 
-static int seal_part(struct sec_part_writer **part)
-{
-    struct sec_part_writer *w = *part;
-    *part = NULL;
-    return w ? sec_part_seal(w, NULL) : 0;
-}
-
 static int seal_task(struct documents *d)
 {
     int rc;
@@ -327,8 +315,8 @@ static int seal_task(struct documents *d)
         return SEC_ENOMEM;
     if (d->pass.pseudo_ctx)
         sec_pseudo_counts(d->pass.pseudo_ctx, d->sum.pseudo);
-    SEC_TRY(seal_part(&d->ids));
-    SEC_TRY(seal_part(&d->bands));
+    SEC_TRY(sec_part_finish(&d->ids));
+    SEC_TRY(sec_part_finish(&d->bands));
     struct sec_sketch_writer *sketches = d->sketches;
     d->sketches = NULL;
     SEC_TRY(sec_sketch_seal(sketches));
@@ -347,7 +335,8 @@ fail:
 
 static int documents_task(void *ctx, size_t task)
 {
-    struct documents d = {.w = ctx};
+    const struct stage *stage = ctx;
+    struct documents d = {.stage = stage, .w = stage->w};
     int rc;
     SEC_TRY(open_task(&d, task));
     SEC_TRY(take_all(&d));
@@ -380,7 +369,7 @@ bool sec_documents_done(const struct sec_corpus_work *w, size_t task)
 
 static bool documents_done(void *ctx, size_t task)
 {
-    return sec_documents_done(ctx, task);
+    return sec_documents_done(((const struct stage *)ctx)->w, task);
 }
 
 static int load_sums(struct sec_corpus_work *w)
@@ -406,6 +395,7 @@ int sec_corpus_documents(struct sec_corpus_work *w)
 {
     static const char *const dirs[] = {"docs", "ids", "bands", "removed"};
     int rc = 0;
+    struct stage stage = {.w = w};
     struct sec_stage s = {.name = "documents",
                           .n = w->n_tasks,
                           .cost = w->cost,
@@ -413,13 +403,19 @@ int sec_corpus_documents(struct sec_corpus_work *w)
                           .stop = w->o->stop,
                           .done = documents_done,
                           .run = documents_task,
-                          .ctx = w};
+                          .ctx = &stage};
     for (size_t i = 0; i < sizeof dirs / sizeof *dirs && !rc; i++)
         rc = sec_work_stage_dir(w, dirs[i]);
+    if (!rc && w->o->exact)
+        rc = sec_work_files(w, "exact", w->n_parts, "part", &stage.exact);
+    if (!rc && sec_capped(w->o))
+        rc = sec_work_files(w, "cap", w->n_parts, "part", &stage.caps);
     SEC_TRY(sec_ranks_agree(rc));
     SEC_TRY(sec_stage_run(&s));
     SEC_TRY(sec_records_forget(w));
     rc = sec_ranks_agree(load_sums(w));
 fail:
+    sec_list_free(&stage.exact);
+    sec_list_free(&stage.caps);
     return rc;
 }

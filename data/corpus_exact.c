@@ -42,7 +42,7 @@ static int exact_part(void *ctx, size_t part)
     int rc = SEC_ENOMEM;
     bool cap = sec_capped(w->o);
     struct sec_part_stream *in = NULL;
-    struct sec_part_writer *gone = NULL, *templates = NULL, *sealing;
+    struct sec_part_writer *gone = NULL, *templates = NULL;
     char *path = sec_work_path(w, "exact", part, "part"),
          *tmpl = sec_work_path(w, "exact", part, "tmpl"), *scratch = sec_path_join(w->dir, "exact");
     if (!path || !tmpl || !scratch)
@@ -52,13 +52,8 @@ static int exact_part(void *ctx, size_t part)
     if (cap)
         SEC_TRY(sec_part_create(tmpl, 4, w->n_parts, w->task_memory / 8, &templates));
     SEC_TRY(sort_out(in, gone, templates, w->n_parts));
-    sealing = templates;
-    templates = NULL;
-    if (sealing)
-        SEC_TRY(sec_part_seal(sealing, NULL));
-    sealing = gone;
-    gone = NULL;
-    rc = sec_part_seal(sealing, NULL);
+    SEC_TRY(sec_part_finish(&templates));
+    rc = sec_part_finish(&gone);
 fail:
     sec_part_abort(gone);
     sec_part_abort(templates);

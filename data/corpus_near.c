@@ -42,10 +42,9 @@ int sec_near_scratch(const struct sec_near *n, char **out)
 
 bool sec_near_have(const struct sec_near *n, const char *sub, size_t i, const char *suffix)
 {
-    char *path;
-    bool yes = !sec_near_path(n, sub, i, suffix, &path) && sec_exists(path);
-    free(path);
-    return yes;
+    char stage[80];
+    snprintf(stage, sizeof stage, "%s%s%s", n->dir, *sub ? "/" : "", sub);
+    return sec_work_have(n->w, stage, i, suffix);
 }
 
 int sec_near_stage(struct sec_near *n, const char *name, size_t count, const uint64_t *cost,
@@ -59,15 +58,6 @@ bool sec_near_round_done(const struct sec_near *n)
 {
     return sec_near_have(n, "", 0, "sum") && sec_near_have(n, "", 0, "bits") &&
            sec_near_have(n, "", 0, "part");
-}
-
-/* Rank 0's eyes for all ranks. */
-static int agree_on(bool *yes)
-{
-    unsigned char v = *yes;
-    int rc = sec_ranks_bcast(&v, 1);
-    *yes = v;
-    return rc;
 }
 
 static int load_round(struct sec_near *n, struct sec_round_sum *sum)
@@ -100,15 +90,9 @@ fail:
 /* Rank 0 removes a folder below .build/near.dir. */
 static int remove_dir(const struct sec_near *n, const char *sub)
 {
-    int rc;
-    char *path = NULL;
-    if (sec_rank())
-        return 0;
-    if (asprintf(&path, "%s/%s%s%s", n->w->dir, n->dir, *sub ? "/" : "", sub) < 0)
-        return sec_fail(SEC_ENOMEM, "out of memory for %s", n->dir);
-    rc = sec_remove_tree(path);
-    free(path);
-    return rc;
+    char stage[80];
+    snprintf(stage, sizeof stage, "%s%s%s", n->dir, *sub ? "/" : "", sub);
+    return sec_rank() ? 0 : sec_work_remove_stage(n->w, stage);
 }
 
 static int one_round(struct sec_near *n, struct sec_round_sum *sum)
@@ -117,7 +101,7 @@ static int one_round(struct sec_near *n, struct sec_round_sum *sum)
     snprintf(n->dir, sizeof n->dir, "near/%s%u", n->scope == SEC_SCOPE_SOURCE ? "source" : "all",
              n->round);
     bool done = sec_near_round_done(n);
-    SEC_TRY(agree_on(&done));
+    SEC_TRY(sec_ranks_bcast(&done, sizeof done)); /* as rank 0 sees it */
     if (!done) {
         SEC_TRY(sec_near_edges(n));
         SEC_TRY(sec_near_verify(n));
@@ -218,8 +202,7 @@ static int run_gone(void *ctx, size_t group)
     }
     SEC_TRY(sec_part_create(path, SEC_GONE_WORDS, tasks, n->w->task_memory / 8, &out));
     SEC_TRY(merge_gone(first, in, tests, out));
-    rc = sec_part_seal(out, NULL);
-    out = NULL;
+    rc = sec_part_finish(&out);
 fail:
     sec_part_abort(out);
     sec_part_close(in);
@@ -234,10 +217,7 @@ fail:
 static bool gone_done(void *ctx, size_t group)
 {
     const struct sec_near *n = ctx;
-    char *path = sec_work_path(n->w, "gone", group, "part");
-    bool yes = path && sec_exists(path);
-    free(path);
-    return yes;
+    return sec_work_have(n->w, "gone", group, "part");
 }
 
 /* The end of it: every group's gone file, then the report and the bits, which say that all is done.
@@ -269,12 +249,13 @@ static int load_finished(struct sec_near *n, struct sec_near_report *report, boo
     int rc;
     char *sum = sec_work_path(n->w, "gone", 0, "sum"),
          *bits = sec_work_path(n->w, "gone", 0, "bits");
-    bool yes = sum && bits && sec_exists(sum) && sec_exists(bits);
+    bool yes = sum && bits && sec_work_have(n->w, "gone", 0, "sum") &&
+               sec_work_have(n->w, "gone", 0, "bits");
     for (size_t g = 0; yes && g < n->groups.n; g++)
         yes = gone_done(n, g);
-    SEC_TRY(agree_on(&yes));
     *done = yes;
-    if (!yes)
+    SEC_TRY(sec_ranks_bcast(done, sizeof *done)); /* as rank 0 sees it */
+    if (!*done)
         goto fail;
     rc = sec_sealed_read_into(sum, report, sizeof *report);
     if (!rc)

@@ -100,12 +100,8 @@ static int create(const struct sec_near *n, size_t part, struct sec_part_writer 
     char *path = NULL;
     SEC_TRY(sec_near_path(n, "edges", part, "part", &path));
     SEC_TRY(sec_part_create(path, 2, n->groups.n, n->w->task_memory / 4, edges));
-    if (!first_round(n))
-        goto fail;
-    free(path);
-    path = sec_work_path(n->w, "near/buckets", part, "part");
-    rc =
-        path ? sec_part_create(path, 2, n->w->n_parts, n->w->task_memory / 8, buckets) : SEC_ENOMEM;
+    if (first_round(n))
+        rc = sec_work_create(n->w, "near/buckets", part, "part", 2, n->w->task_memory / 8, buckets);
 fail:
     free(path);
     return rc;
@@ -132,13 +128,6 @@ fail:
     return rc;
 }
 
-static int seal(struct sec_part_writer **w)
-{
-    struct sec_part_writer *sealing = *w;
-    *w = NULL;
-    return sealing ? sec_part_seal(sealing, NULL) : 0;
-}
-
 static int run(void *ctx, size_t part)
 {
     struct sec_near *n = ctx;
@@ -151,8 +140,8 @@ static int run(void *ctx, size_t part)
     SEC_TRY(open_buckets(n, part, scratch, &in));
     SEC_TRY(create(n, part, &out, &keeper.out));
     SEC_TRY(make_edges(n, part, in, out, &keeper));
-    SEC_TRY(seal(&keeper.out));
-    rc = seal(&out);
+    SEC_TRY(sec_part_finish(&keeper.out));
+    rc = sec_part_finish(&out);
 fail:
     sec_part_abort(out);
     sec_part_abort(keeper.out);
@@ -169,12 +158,10 @@ static bool done(void *ctx, size_t part)
 /* Are the first round's buckets all there? (One that was damaged is set aside.) */
 static int find_buckets(struct sec_near *n)
 {
-    unsigned char all = !first_round(n);
-    for (size_t p = 0; all && !sec_rank() && p < n->w->n_parts; p++)
-        all = sec_work_have(n->w, "near/buckets", p, "part");
-    int rc = sec_ranks_bcast(&all, 1);
-    n->buckets = all;
-    return rc;
+    n->buckets = !first_round(n);
+    for (size_t p = 0; n->buckets && !sec_rank() && p < n->w->n_parts; p++)
+        n->buckets = sec_work_have(n->w, "near/buckets", p, "part");
+    return sec_ranks_bcast(&n->buckets, sizeof n->buckets);
 }
 
 int sec_near_edges(struct sec_near *n)

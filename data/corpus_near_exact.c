@@ -13,13 +13,11 @@ static int run_part(void *ctx, size_t part)
     char *scratch = NULL, *path = NULL;
     struct sec_part_stream *in = NULL;
     struct sec_part_writer *out = NULL;
-    struct sec_list ids = {0};
     const uint64_t *r;
     uint64_t lo = 0, hi = 0, keeper = UINT64_MAX;
-    SEC_TRY(sec_work_files(n->w, "ids", n->w->n_tasks, "part", &ids));
     SEC_TRY(sec_near_path(n, "parts", part, "part", &path));
     SEC_TRY(sec_near_scratch(n, &scratch));
-    SEC_TRY(sec_part_open(&ids, part, 3, n->w->task_memory / 2, scratch, &in));
+    SEC_TRY(sec_part_open(&n->edges, part, 3, n->w->task_memory / 2, scratch, &in));
     SEC_TRY(sec_part_create(path, SEC_GONE_WORDS, n->groups.n, n->w->task_memory / 4, &out));
     while (!(rc = sec_part_next(in, &r))) {
         if (keeper != UINT64_MAX && r[0] == lo && r[1] == hi) {
@@ -33,12 +31,10 @@ static int run_part(void *ctx, size_t part)
     }
     if (rc != 1)
         goto fail;
-    rc = sec_part_seal(out, NULL);
-    out = NULL;
+    rc = sec_part_finish(&out);
 fail:
     sec_part_abort(out);
     sec_part_close(in);
-    sec_list_free(&ids);
     free(path);
     free(scratch);
     return rc;
@@ -120,6 +116,8 @@ int sec_near_exact(struct sec_near *n)
     int rc;
     SEC_TRY(sec_near_dir(n, "parts"));
     SEC_TRY(sec_near_dir(n, "bits"));
+    sec_list_free(&n->edges);
+    SEC_TRY(sec_ranks_agree(sec_work_files(n->w, "ids", n->w->n_tasks, "part", &n->edges)));
     SEC_TRY(sec_near_stage(n, "near-exact", n->w->n_parts, NULL, part_done, run_part));
     sec_list_free(&n->edges);
     rc = sec_near_files(n, "parts", n->w->n_parts, "part", &n->edges);

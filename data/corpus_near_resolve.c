@@ -96,8 +96,7 @@ static int write_results(struct resolve *r)
 {
     int rc;
     char *path = NULL;
-    rc = sec_part_seal(r->out, NULL);
-    r->out = NULL;
+    rc = sec_part_finish(&r->out);
     if (rc)
         return rc;
     SEC_TRY(sec_near_path(r->n, "", 0, "bits", &path));

@@ -102,8 +102,7 @@ static int run(void *ctx, size_t group)
     SEC_TRY(sec_part_create(path, 3, 1, n->w->task_memory / 8, &v.out));
     SEC_TRY(sec_set_cache_new(n->w, n->w->task_memory / 2, &v.sets));
     SEC_TRY(verify_edges(&v, in));
-    rc = sec_part_seal(v.out, NULL);
-    v.out = NULL;
+    rc = sec_part_finish(&v.out);
     if (!rc)
         rc = sec_sealed_write(sum_path, &v.sum, sizeof v.sum);
 fail:

@@ -224,26 +224,35 @@ static int put_options(struct sec_corpus_work *w, struct sec_buf *out)
     const struct sec_corpus_options *o = w->o;
     const struct sec_minhash_options *m = &o->near;
     int rc;
-    struct sec_pseudo *p = NULL;
-    if (o->pseudo.key_file)
-        SEC_TRY(sec_pseudo_open(&o->pseudo, &p));
     SEC_TRY(sec_buf_printf(out,
                            "plan %d\nrecords format %d max %" PRIu64 " json %d pseudo %s\n"
                            "dedup exact %d cap %" PRIu64 " target %" PRIu64 " minhash %d\n"
                            "near %u %d %u %u %.17g decontaminate %.17g\ndocuments %" PRIu64 "\n"
                            "split %.17g seed %" PRIu64 " shards %" PRIu64 " ledger %d\n",
                            PLAN_VERSION, (int)o->format, o->max_record, (int)o->json_take,
-                           p ? sec_pseudo_fingerprint(p) : "none", o->exact, o->template_cap,
-                           o->target_bytes, o->minhash, m->length, m->words, m->bands, m->rows,
-                           m->similarity, o->decontaminate, o->doc_bytes, o->split.idts,
-                           o->split.seed, o->shard_bytes, o->ledger));
+                           w->pseudo ? sec_pseudo_fingerprint(w->pseudo) : "none", o->exact,
+                           o->template_cap, o->target_bytes, o->minhash, m->length, m->words,
+                           m->bands, m->rows, m->similarity, o->decontaminate, o->doc_bytes,
+                           o->split.idts, o->split.seed, o->shard_bytes, o->ledger));
     for (size_t i = 0; o->json_paths && i < o->json_paths->n; i++)
         SEC_TRY(sec_buf_printf(out, "field %s\n", o->json_paths->v[i]));
     for (size_t i = 0; i < w->in.n_sources; i++)
         SEC_TRY(
             sec_buf_printf(out, "source %d %s\n", w->in.sources[i].odts, w->in.sources[i].name));
 fail:
-    sec_pseudo_close(p);
+    return rc;
+}
+
+/* What every task's filters share. */
+static int open_filters(struct sec_corpus_work *w)
+{
+    const struct sec_corpus_options *o = w->o;
+    int rc = 0;
+    if (o->pseudo.key_file)
+        SEC_TRY(sec_pseudo_open(&o->pseudo, &w->pseudo));
+    if (o->json_take != SEC_JSON_AS_IS)
+        SEC_TRY(sec_jsonfield_open(o->json_take, o->json_paths, &w->json));
+fail:
     return rc;
 }
 
@@ -291,7 +300,9 @@ int sec_corpus_plan(struct sec_corpus_work *w)
     SEC_TRY(sec_ranks_agree(set_memory(w)));
     SEC_TRY(sec_ranks_agree(sec_inputs_find(w->o, &w->in)));
     SEC_TRY(take_pipes(w));
-    rc = put_options(w, &plan);
+    rc = open_filters(w);
+    if (!rc)
+        rc = put_options(w, &plan);
     if (!rc)
         rc = make_tasks(w, &plan, &total);
     SEC_TRY(sec_ranks_agree(rc));

@@ -106,8 +106,8 @@ int sec_corpus_records(struct sec_corpus_work *w)
     bool parts = false, cap = sec_capped(w->o);
     for (size_t t = 0; t < w->n_tasks; t++)
         parts = parts || w->tasks[t].begin;
-    unsigned char done = !sec_rank() && decided(w);
-    SEC_TRY(sec_ranks_bcast(&done, 1));
+    bool done = !sec_rank() && decided(w);
+    SEC_TRY(sec_ranks_bcast(&done, sizeof done));
     if (done)
         return sec_ranks_agree(load(w));
     if (w->o->exact || cap || parts)

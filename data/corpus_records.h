@@ -21,8 +21,6 @@ struct sec_pass {
     struct sec_feed *feed;
     struct sec_block block;
     struct sec_filter filter;
-    struct sec_jsonfield *json;
-    struct sec_pseudo *pseudo;
     struct sec_pseudo_ctx *pseudo_ctx;
     sec_h128 *seen; /* [SEC_SEEN] repetitions near each other are told by this cache, so that a hot
                        record does not fill a partition */

@@ -13,11 +13,8 @@ int sec_pass_open(const struct sec_corpus_work *w, size_t task, struct sec_pass 
     const struct sec_corpus_options *o = w->o;
     *p = (struct sec_pass){.w = w, .task = task};
     SEC_TRY(sec_feed_new(&w->in, o, &w->tasks[task], &p->feed));
-    if (o->json_take != SEC_JSON_AS_IS)
-        SEC_TRY(sec_jsonfield_open(o->json_take, o->json_paths, &p->json));
-    if (o->pseudo.key_file) {
-        SEC_TRY(sec_pseudo_open(&o->pseudo, &p->pseudo));
-        p->pseudo_ctx = sec_pseudo_ctx_new(p->pseudo);
+    if (w->pseudo) {
+        p->pseudo_ctx = sec_pseudo_ctx_new(w->pseudo);
         if (!p->pseudo_ctx) {
             rc = SEC_ENOMEM;
             goto fail;
@@ -29,7 +26,7 @@ int sec_pass_open(const struct sec_corpus_work *w, size_t task, struct sec_pass 
         goto fail;
     }
     p->filter =
-        (struct sec_filter){.o = o, .json = p->json, .pseudo = p->pseudo_ctx, .hash = o->exact};
+        (struct sec_filter){.o = o, .json = w->json, .pseudo = p->pseudo_ctx, .hash = o->exact};
 fail:
     if (rc)
         sec_pass_close(p);
@@ -46,10 +43,8 @@ void sec_pass_close(struct sec_pass *p)
 {
     sec_feed_free(p->feed);
     sec_block_free(&p->block);
-    sec_jsonfield_close(p->json);
     if (p->pseudo_ctx)
         sec_pseudo_ctx_free(p->pseudo_ctx);
-    sec_pseudo_close(p->pseudo);
     free(p->seen);
     *p = (struct sec_pass){0};
 }
@@ -169,22 +164,6 @@ fail:
     return rc;
 }
 
-static int open_part(struct sec_corpus_work *w, const char *stage, size_t i, const char *suffix,
-                     unsigned words, size_t memory, struct sec_part_writer **out)
-{
-    char *path = sec_work_path(w, stage, i, suffix);
-    int rc = path ? sec_part_create(path, words, w->n_parts, memory, out) : SEC_ENOMEM;
-    free(path);
-    return rc;
-}
-
-static int seal(struct sec_part_writer **w)
-{
-    struct sec_part_writer *mine = *w;
-    *w = NULL;
-    return mine ? sec_part_seal(mine, NULL) : 0;
-}
-
 static int scan_task(void *ctx, size_t task)
 {
     struct sec_corpus_work *w = ctx;
@@ -198,14 +177,15 @@ static int scan_task(void *ctx, size_t task)
         return SEC_ENOMEM;
     SEC_TRY(sec_pass_open(w, task, &s.pass));
     if (w->o->exact)
-        SEC_TRY(open_part(w, "scan", task, "part", cap ? 4 : 3, w->task_memory / 2, &s.hashes));
+        SEC_TRY(
+            sec_work_create(w, "scan", task, "part", cap ? 4 : 3, w->task_memory / 2, &s.hashes));
     if (cap)
-        SEC_TRY(open_part(w, "scan", task, "tmpl", 4, w->task_memory / 8, &s.templates));
+        SEC_TRY(sec_work_create(w, "scan", task, "tmpl", 4, w->task_memory / 8, &s.templates));
     SEC_TRY(scan_blocks(&s, &sum));
     if (cap)
         SEC_TRY(put_tallies(&s));
-    SEC_TRY(seal(&s.hashes));
-    SEC_TRY(seal(&s.templates));
+    SEC_TRY(sec_part_finish(&s.hashes));
+    SEC_TRY(sec_part_finish(&s.templates));
     rc = sec_sealed_write(path, &sum, sizeof sum);
 fail:
     sec_part_abort(s.hashes);

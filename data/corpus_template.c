@@ -265,9 +265,7 @@ static int cap_part(void *ctx, size_t part)
         goto fail;
     SEC_TRY(sec_part_create(path, 5, t->w->n_tasks, t->w->task_memory / 4, &c.out));
     SEC_TRY(each_template(t, part, "cap", cap_template, &c));
-    struct sec_part_writer *sealing = c.out;
-    c.out = NULL;
-    rc = sec_part_seal(sealing, NULL);
+    rc = sec_part_finish(&c.out);
 fail:
     sec_part_abort(c.out);
     free(path);

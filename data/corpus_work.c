@@ -1,6 +1,7 @@
 #include "data/corpus_work.h"
 
 #include "base/error.h"
+#include "data/partfile.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,8 +53,19 @@ bool sec_work_have(const struct sec_corpus_work *w, const char *stage, size_t i,
     return n > 0 && n < (int)sizeof path && sec_exists(path);
 }
 
+int sec_work_create(const struct sec_corpus_work *w, const char *stage, size_t i,
+                    const char *suffix, unsigned words, size_t memory, struct sec_part_writer **out)
+{
+    char *path = sec_work_path(w, stage, i, suffix);
+    int rc = path ? sec_part_create(path, words, w->n_parts, memory, out) : SEC_ENOMEM;
+    free(path);
+    return rc;
+}
+
 void sec_corpus_work_free(struct sec_corpus_work *w)
 {
+    sec_jsonfield_close(w->json);
+    sec_pseudo_close(w->pseudo);
     sec_inputs_free(&w->in);
     free(w->tasks);
     free(w->line_base);

@@ -48,6 +48,8 @@ struct sec_task_sum {
 
 struct sec_corpus_work {
     const struct sec_corpus_options *o;
+    struct sec_jsonfield *json; /* NULL = records as they are */
+    struct sec_pseudo *pseudo;  /* NULL = names and addresses stay */
     struct sec_inputs in;
     struct sec_task *tasks;
     size_t n_tasks;
@@ -101,11 +103,17 @@ int sec_work_files(const struct sec_corpus_work *w, const char *stage, size_t n,
 /* mkdir of OUT/.build/STAGE; any rank, any time. */
 int sec_work_stage_dir(const struct sec_corpus_work *w, const char *stage);
 int sec_work_remove_stage(const struct sec_corpus_work *w, const char *stage); /* one rank */
+/* A part file of the stage, in w->n_parts partitions. */
+struct sec_part_writer;
+int sec_work_create(const struct sec_corpus_work *w, const char *stage, size_t i,
+                    const char *suffix, unsigned words, size_t memory,
+                    struct sec_part_writer **out);
 bool sec_work_have(const struct sec_corpus_work *w, const char *stage, size_t i,
                    const char *suffix);
 
 /* Front: inputs -> tasks -> documents. Collective over ranks; SEC_EINTR keeps what is complete. */
-/* o and dir are set, the folder exists: inputs, tasks; plan.txt, resume or start anew. */
+/* o and dir are set, the folder exists: json, pseudo, inputs, tasks; plan.txt, resume or start
+ * anew. */
 int sec_corpus_plan(struct sec_corpus_work *w);
 int sec_corpus_records(struct sec_corpus_work *w);   /* scan, exact, templates */
 int sec_corpus_documents(struct sec_corpus_work *w); /* documents; fills sums, doc_base, gone */

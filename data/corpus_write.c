@@ -76,34 +76,18 @@ fail:
     return rc;
 }
 
-static int open_fingerprint(const struct sec_corpus_options *o, char out[32])
-{
-    struct sec_pseudo *p;
-    *out = 0;
-    if (!o->pseudo.key_file)
-        return 0;
-    int rc = sec_pseudo_open(&o->pseudo, &p);
-    if (rc)
-        return rc;
-    snprintf(out, 32, "%s", sec_pseudo_fingerprint(p));
-    sec_pseudo_close(p);
-    return 0;
-}
-
 /* One rank's: ledger, report, manifest; then the corpus takes its place. */
 static int finish(struct sec_corpus_work *w, const struct sec_near_report *near,
                   struct sec_shards *s, struct sec_corpus_report *report)
 {
     int rc;
-    char fingerprint[32];
     struct sec_buf text = {0};
     SEC_TRY(remove_strangers(w, s));
     if (s->n)
         qsort(s->info, s->n, sizeof *s->info, sec_shard_info_compare);
     sec_corpus_sum(&w->in, s->info, s->n, report);
     SEC_TRY(sec_corpus_check(w->o, &w->in, report));
-    SEC_TRY(open_fingerprint(w->o, fingerprint));
-    const char *pseudonyms = *fingerprint ? fingerprint : NULL;
+    const char *pseudonyms = w->pseudo ? sec_pseudo_fingerprint(w->pseudo) : NULL;
     if (w->o->ledger)
         SEC_TRY(sec_corpus_ledger(w, s));
     SEC_TRY(sec_corpus_report_json(w, near, s, report, pseudonyms, &text));

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "data/docstore_file.h"
+#include "data/sealed.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,20 +42,11 @@ uint64_t sec_docstore_count(const struct sec_docstore *s)
     return s->count;
 }
 
-static void set_aside(const char *path)
-{
-    char *to;
-    if (asprintf(&to, "%s.damaged", path) < 0)
-        return;
-    (void)rename(path, to); /* another thread may have done it */
-    free(to);
-}
-
 /* Rows first: without them the store counts as not made. */
 static int damaged(const struct sec_docstore *s, const char *path, uint64_t byte, const char *what)
 {
-    set_aside(s->rows);
-    set_aside(s->docs);
+    sec_set_aside(s->rows);
+    sec_set_aside(s->docs);
     return sec_fail(SEC_EDATA,
                     "%s: byte %llu: %s; set aside as %s.damaged, run the command again to make it "
                     "anew",

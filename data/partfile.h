@@ -27,6 +27,8 @@ int sec_part_create(const char *path, unsigned words, size_t n_parts, size_t mem
 int sec_part_add(struct sec_part_writer *w, size_t part, const uint64_t *record);
 /* Frees w in any case. *records (may be NULL) = how many the file holds. */
 int sec_part_seal(struct sec_part_writer *w, uint64_t *records);
+/* Seals *w and sets it to NULL; nothing if it is NULL. For writers that a failure may yet abort. */
+int sec_part_finish(struct sec_part_writer **w);
 void sec_part_abort(struct sec_part_writer *w);
 
 /* The records of one partition of all files, ascending as sequences of words (word 0 first). Beyond

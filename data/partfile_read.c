@@ -42,13 +42,6 @@ static int damaged(const struct index *x, uint64_t at, const char *what)
                     what, (unsigned long long)at);
 }
 
-static int set_aside(int rc, const char *path)
-{
-    if (rc == SEC_EDATA)
-        sec_set_aside(path);
-    return rc;
-}
-
 static int read_ends(struct index *x)
 {
     off_t size = lseek(x->fd, 0, SEEK_END);
@@ -209,7 +202,7 @@ static int load_file(struct sec_part_stream *s, const char *path)
             rc = load_blocks(s, &x, page + from, to - from);
     }
     close_index(&x);
-    return set_aside(rc, path);
+    return sec_set_aside_damaged(rc, path);
 }
 
 int sec_part_open(const struct sec_list *files, size_t part, unsigned words, size_t memory,
@@ -296,5 +289,5 @@ int sec_part_counts(const char *path, size_t n_parts, uint64_t *counts)
         }
     }
     close_index(&x);
-    return set_aside(rc, path);
+    return sec_set_aside_damaged(rc, path);
 }

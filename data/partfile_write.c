@@ -208,6 +208,13 @@ int sec_part_seal(struct sec_part_writer *w, uint64_t *records)
     return rc;
 }
 
+int sec_part_finish(struct sec_part_writer **w)
+{
+    struct sec_part_writer *sealing = *w;
+    *w = NULL;
+    return sealing ? sec_part_seal(sealing, NULL) : 0;
+}
+
 void sec_part_abort(struct sec_part_writer *w)
 {
     if (!w)

@@ -35,6 +35,13 @@ void sec_set_aside(const char *path)
     free(to);
 }
 
+int sec_set_aside_damaged(int rc, const char *path)
+{
+    if (rc == SEC_EDATA)
+        sec_set_aside(path);
+    return rc;
+}
+
 int sec_if_set_aside(int rc, const char *path)
 {
     char *aside;

@@ -16,6 +16,8 @@ int sec_sealed_read_into(const char *path, void *p, size_t n);
 
 /* Rename a file that was found damaged; keeps the message on the error chain. */
 void sec_set_aside(const char *path);
+/* The same when rc is SEC_EDATA; returns rc. */
+int sec_set_aside_damaged(int rc, const char *path);
 /* rc is the failure of opening path: if another thread or rank has just set the file aside, that is
  * SEC_EDATA with a message that says so, else rc. */
 int sec_if_set_aside(int rc, const char *path);

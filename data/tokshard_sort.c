@@ -38,7 +38,7 @@ int sec_spool_tokens(const char *path, uint64_t *tokens)
     if (fd >= 0)
         close(fd);
     *tokens = f.tokens;
-    return spool_set_aside(rc, path);
+    return sec_set_aside_damaged(rc, path);
 }
 
 static int read_entries(int fd, const char *path, const struct spool_footer *f, size_t bucket,
@@ -89,7 +89,7 @@ fail:
     if (fd >= 0)
         close(fd);
     free(entries);
-    return spool_set_aside(rc, path);
+    return sec_set_aside_damaged(rc, path);
 }
 
 /* ---- sorting ---- */
@@ -228,7 +228,7 @@ int sec_spool_open(const char *sorted, struct sec_spool_reader **out)
         sec_spool_close(r);
     else
         *out = r;
-    return spool_set_aside(rc, sorted);
+    return sec_set_aside_damaged(rc, sorted);
 }
 
 static int next_block(struct sec_spool_reader *r)
@@ -238,8 +238,8 @@ static int next_block(struct sec_spool_reader *r)
         return 1;
     sec_buf_clear(&r->block);
     r->pos = 0;
-    return spool_set_aside(spool_read_block(r->fd, r->path, &r->at, r->size, &b, &r->block),
-                           r->path);
+    return sec_set_aside_damaged(spool_read_block(r->fd, r->path, &r->at, r->size, &b, &r->block),
+                                 r->path);
 }
 
 int sec_spool_next(struct sec_spool_reader *r, struct sec_spool_doc *doc)
@@ -264,7 +264,7 @@ int sec_spool_skip(struct sec_spool_reader *r, uint64_t docs)
     while (docs && r->pos == r->block.len && r->at < r->size) {
         rc = spool_read_head(r->fd, r->path, r->at, r->size, &b);
         if (rc)
-            return spool_set_aside(rc, r->path);
+            return sec_set_aside_damaged(rc, r->path);
         if (b.docs > docs)
             break;
         docs -= b.docs;

@@ -34,13 +34,6 @@ int spool_damaged(const char *path, uint64_t at, const char *what)
                     what, (unsigned long long)at);
 }
 
-int spool_set_aside(int rc, const char *path)
-{
-    if (rc == SEC_EDATA)
-        sec_set_aside(path);
-    return rc;
-}
-
 int spool_open_file(const char *path, int *fd, uint64_t *size, struct spool_header *h)
 {
     *fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -75,7 +75,6 @@ int spool_read_block(int fd, const char *path, uint64_t *at, uint64_t size, stru
 /* Checks that a block's payload consists of b->docs whole records. */
 int spool_check_records(const char *path, uint64_t at, const struct spool_block *b, const char *p);
 int spool_damaged(const char *path, uint64_t at, const char *what);
-int spool_set_aside(int rc, const char *path);
 int spool_open_file(const char *path, int *fd, uint64_t *size, struct spool_header *h);
 
 #endif

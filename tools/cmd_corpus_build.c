@@ -215,11 +215,7 @@ static int print_report_json(const struct sec_corpus_report *r)
     }
     sec_jw_obj_end(&w);
     sec_jw_obj_end(&w);
-    int rc = sec_jw_end(&w);
-    if (!rc)
-        puts(out.data);
-    sec_buf_free(&out);
-    return rc;
+    return sec_jw_print(&w);
 }
 
 static int run_build(const void *opts, char **args, int n)

@@ -164,11 +164,7 @@ static int print_json(const struct sec_tokmanifest *m, double seconds)
     }
     sec_jw_obj_end(&w);
     sec_jw_obj_end(&w);
-    int rc = sec_jw_end(&w);
-    if (!rc)
-        puts(out.data);
-    sec_buf_free(&out);
-    return rc;
+    return sec_jw_print(&w);
 }
 
 static int run(const void *values, char **args, int n)
