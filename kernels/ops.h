@@ -192,6 +192,24 @@ struct sec_backend {
     int (*zero)(struct sec_backend *b, void *dst, size_t bytes);
     int (*sync)(struct sec_backend *b);
 
+    /* The sequences of the ops that follow, for a backend that keeps tables of them on its device;
+     * NULL on others. An op that meets other sequences than the last ones makes the tables itself:
+     * calling this first is a duty only between record_begin and record_end, where the same
+     * sequences must have been set before. rel_idx and rel_span as in struct sec_attn; NULL: as
+     * they were. */
+    int (*set_sequences)(struct sec_backend *b, const int32_t *cu_seqlens, int32_t n_seqs,
+                         const uint16_t *rel_idx, int32_t rel_span);
+
+    /* Passes that are recorded once and replayed as a whole (CUDA graphs); NULL where there is
+     * nothing to gain. `key` names everything that the ops between begin and end depend on besides
+     * the contents of backend memory: pointers and shapes. Begin launches the recording of this key
+     * and its tables, and says *replayed, or the caller issues the ops and calls end. Ops in
+     * between must not touch the host: no alloc, free, upload, download, sync or sumsq. The first
+     * pass of a key runs as it comes, the second is recorded; what is issued between begin and end
+     * has been launched when end returns 0. After a failed op call end as well. */
+    int (*record_begin)(struct sec_backend *b, const void *key, size_t key_bytes, bool *replayed);
+    int (*record_end)(struct sec_backend *b);
+
     int (*cast)(struct sec_backend *b, void *dst, enum sec_dtype to, const void *src,
                 enum sec_dtype from, int64_t n);
     int (*gemm)(struct sec_backend *b, const struct sec_gemm *g);

@@ -23,10 +23,33 @@ enum sec_cuda_slot {
     SCRATCH_SEQUENCE, /* cu_seqlens */
     SCRATCH_COLUMNS,  /* convolution: neighbouring rows side by side */
     SCRATCH_GRADIENT, /* convolution: their gradient, fp32 */
+    SCRATCH_ATTN,     /* attention backward: delta, then the sums by relative row of both sides */
+    SCRATCH_ATTN_REL, /* attention backward: gradients of the relative rows before rounding */
     SCRATCH_SLOTS
 };
 
-struct sec_cuda_plan; /* gemm.cu */
+struct sec_cuda_plan;  /* gemm.cu */
+struct sec_cuda_graph; /* graph.cu */
+
+/* 64 rows of one sequence (fewer at its end), the work of one block of attention. */
+struct sec_cuda_tile {
+    int32_t start; /* first token of the sequence */
+    int32_t len;   /* of the sequence */
+    int32_t row;   /* first row of the tile, within the sequence; a multiple of SEC_CUDA_TILE */
+};
+enum { SEC_CUDA_TILE = 64 };
+
+/* Tables of the sequences under way, on the device (sequences.cu). Their addresses change only when
+ * they grow, and `generation` of the state with them: a recorded pass finds other contents there. */
+struct sec_cuda_sequences {
+    int32_t n_seqs, rel_span;
+    const int32_t *cu;                 /* [n_seqs + 1] */
+    const uint16_t *rel;               /* that of delta = i - j at rel[delta], |delta| < rel_span */
+    const struct sec_cuda_tile *tiles; /* longest sequences first; behind them tiles of len 0 */
+    int32_t tile_blocks; /* to launch: all tiles, rounded up so that batches share recordings */
+    int32_t linear;      /* rel[delta] = delta + rel[0] while |delta| <= linear */
+    struct sec_cuda_sequences_host *host; /* copies to compare with */
+};
 
 struct sec_cuda {
     int device;
@@ -38,6 +61,9 @@ struct sec_cuda {
     double *pinned; /* one result for the host */
     void *scratch[SCRATCH_SLOTS];
     size_t scratch_bytes[SCRATCH_SLOTS];
+    struct sec_cuda_sequences sequences;
+    uint64_t generation; /* counts buffers that moved: recordings of earlier ones are void */
+    struct sec_cuda_graph *graphs;
 };
 
 static inline struct sec_cuda *sec_cuda_of(struct sec_backend *b)
@@ -52,6 +78,16 @@ int sec_cuda_status(cudaError_t rc, const char *what);
 void *sec_cuda_scratch(struct sec_backend *b, enum sec_cuda_slot slot, size_t bytes);
 
 void sec_cuda_gemm_free(struct sec_cuda *s);
+void sec_cuda_sequences_free(struct sec_cuda *s);
+void sec_cuda_graph_free(struct sec_cuda *s);
+
+/* Makes the tables of these sequences unless they are the ones in place. */
+int sec_cuda_set_sequences(struct sec_backend *b, const int32_t *cu_seqlens, int32_t n_seqs,
+                           const uint16_t *rel_idx, int32_t rel_span);
+int sec_cuda_record_begin(struct sec_backend *b, const void *key, size_t key_bytes, bool *replayed);
+int sec_cuda_record_end(struct sec_backend *b);
+int sec_cuda_attn(struct sec_backend *b, const struct sec_attn *a);
+int sec_cuda_attn_bwd(struct sec_backend *b, const struct sec_attn *a);
 
 /* The operations of ops.h by file. */
 int sec_cuda_gemm(struct sec_backend *b, const struct sec_gemm *g);
