@@ -40,7 +40,8 @@ struct sec_cuda_tile {
 enum { SEC_CUDA_TILE = 64 };
 
 /* Tables of the sequences under way, on the device (sequences.cu). Their addresses change only when
- * they grow, and `generation` of the state with them: a recorded pass finds other contents there. */
+ * they grow, and `generation` of the state with them: a recorded pass finds other contents there.
+ */
 struct sec_cuda_sequences {
     int32_t n_seqs, rel_span;
     const int32_t *cu;                 /* [n_seqs + 1] */
