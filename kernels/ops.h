@@ -68,7 +68,7 @@ struct sec_gemm {
     void *c;
     int64_t lda, ldb, ldc;
     enum sec_epilogue epilogue; /* not with accumulate */
-    const void *bias;           /* [n] master type */
+    const void *bias;           /* [n] master type; cuda adds it rounded to c_type */
     void *aux;                  /* [m,n] c_type, leading dimension ldc */
 };
 

@@ -18,7 +18,7 @@ extern "C" {
 }
 
 enum sec_cuda_slot {
-    SCRATCH_GEMM,     /* fp32 product before its epilogue */
+    SCRATCH_BIAS,     /* the bias of a product in the type of its result */
     SCRATCH_PARTIAL,  /* partial sums of reductions over rows */
     SCRATCH_SEQUENCE, /* cu_seqlens */
     SCRATCH_COLUMNS,  /* convolution: neighbouring rows side by side */

@@ -1,7 +1,7 @@
 /* Matrix products by cuBLASLt, and their epilogues. cuBLASLt is column-major: our row-major
  * C = op(A) op(B) is its C' = op(B)' op(A)', where each buffer is read as its transpose. Its bias
- * has the type of C and its GELU is the tanh form, so a bf16 result with an epilogue is made in
- * fp32 and finished, and rounded once, by a kernel here. */
+ * has the type of C, so that of a bf16 product is rounded first; its GELU is the tanh form, so ours
+ * follows as a kernel that reads the pre-activation, which backward needs in any case. */
 #include "kernels/cuda/cuda.h"
 
 #include <stdlib.h>
@@ -204,33 +204,37 @@ static int product(struct sec_backend *b, const struct sec_gemm *g, void *c, int
                        &k);
 }
 
-/* y = x + bias; with aux: aux = that, y = gelu(the rounded aux). x is contiguous, y and aux have a
- * leading dimension. */
+/* C = gelu(aux), both with leading dimension ld. */
 template <class T>
-__global__ void epilogue_kernel(const float *x, int64_t ld_x, const float *bias, int64_t rows,
-                                int64_t cols, int64_t ld, bool aligned, T *y, T *aux)
+__global__ void gelu_kernel(const T *aux, int64_t rows, int64_t cols, int64_t ld, bool aligned,
+                            T *c)
 {
     int64_t groups = (cols + 3) / 4, at = (int64_t)blockIdx.x * THREADS + threadIdx.x;
-    int64_t row = at / groups, c = at % groups * 4;
+    int64_t row = at / groups, col = at % groups * 4;
     if (row >= rows)
         return;
-    int n = cols - c < 4 ? (int)(cols - c) : 4;
-    float v[4], add[4] = {};
-    load4(x + row * ld_x + c, n, aligned, v);
-    if (bias)
-        load4(bias + c, n, aligned, add);
+    int n = cols - col < 4 ? (int)(cols - col) : 4;
+    float v[4];
+    load4(aux + row * ld + col, n, aligned, v);
 #pragma unroll
     for (int i = 0; i < 4; i++)
-        v[i] += add[i];
-    if (aux) {
-        store4(aux + row * ld + c, n, aligned, v);
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            float z = to_float(from_float<T>(v[i]));
-            v[i] = 0.5f * z * (1.0f + erff(z * 0.70710678118654752f));
-        }
+        v[i] = 0.5f * v[i] * (1.0f + erff(v[i] * 0.70710678118654752f));
+    store4(c + row * ld + col, n, aligned, v);
+}
+
+/* The bias in the type of C, which is what cuBLASLt adds. */
+static int typed_bias(struct sec_backend *b, const struct sec_gemm *g, const void **bias)
+{
+    *bias = g->bias;
+    if (g->epilogue == SEC_EPI_NONE || g->c_type == SEC_F32) {
+        *bias = g->epilogue == SEC_EPI_NONE ? NULL : g->bias;
+        return 0;
     }
-    store4(y + row * ld + c, n, aligned, v);
+    void *typed = sec_cuda_scratch(b, SCRATCH_BIAS, (size_t)g->n * sec_dtype_size(g->c_type));
+    if (!typed)
+        return SEC_EDEVICE;
+    *bias = typed;
+    return b->cast(b, typed, g->c_type, g->bias, SEC_F32, g->n);
 }
 
 int sec_cuda_gemm(struct sec_backend *b, const struct sec_gemm *g)
@@ -240,22 +244,17 @@ int sec_cuda_gemm(struct sec_backend *b, const struct sec_gemm *g)
     if (g->m == 0 || g->n == 0)
         return 0;
     bool gelu = g->epilogue == SEC_EPI_BIAS_GELU;
-    if (g->epilogue == SEC_EPI_NONE)
-        return product(b, g, g->c, g->ldc, g->c_type, NULL);
-    if (!gelu && g->c_type == SEC_F32)
-        return product(b, g, g->c, g->ldc, SEC_F32, g->bias);
-    float *x = (float *)sec_cuda_scratch(b, SCRATCH_GEMM, (size_t)(g->m * g->n) * sizeof(float));
-    if (!x)
-        return SEC_EDEVICE;
-    int rc = product(b, g, x, g->n, SEC_F32, NULL);
-    if (rc)
+    const void *bias;
+    int rc = typed_bias(b, g, &bias);
+    if (!rc)
+        rc = product(b, g, gelu ? g->aux : g->c, g->ldc, g->c_type, bias);
+    if (rc || !gelu)
         return rc;
-    return sec_cuda_by_type(g->c_type, "bias and gelu", [&](auto t) {
+    return sec_cuda_by_type(g->c_type, "gelu", [&](auto t) {
         using T = decltype(t);
-        bool aligned = sec_cuda_aligned4<T>(g->n, g->c, g->aux) && g->ldc % 4 == 0 &&
-                       sec_cuda_aligned4<float>(g->n, g->bias);
-        return LAUNCH((epilogue_kernel<T>), sec_cuda_blocks(g->m * ((g->n + 3) / 4), THREADS),
-                      THREADS, 0, sec_cuda_of(b)->stream, x, g->n, (const float *)g->bias, g->m,
-                      g->n, g->ldc, aligned, (T *)g->c, gelu ? (T *)g->aux : (T *)NULL);
+        bool aligned = sec_cuda_aligned4<T>(g->n, g->c, g->aux) && g->ldc % 4 == 0;
+        return LAUNCH((gelu_kernel<T>), sec_cuda_blocks(g->m * ((g->n + 3) / 4), THREADS), THREADS,
+                      0, sec_cuda_of(b)->stream, (const T *)g->aux, g->m, g->n, g->ldc, aligned,
+                      (T *)g->c);
     });
 }
