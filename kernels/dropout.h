@@ -19,7 +19,7 @@ static inline bool sec_dropout_keep(const struct sec_dropout *d, uint64_t row_ke
                                     int64_t col)
 {
     uint32_t ctr[4] = {(uint32_t)row_key, (uint32_t)(row_key >> 32), (uint32_t)(col >> 2), site};
-    uint32_t key[2] = {(uint32_t)d->seed, (uint32_t)(d->seed >> 32)}, word[4];
+    uint32_t key[2] = {(uint32_t)*d->seed, (uint32_t)(*d->seed >> 32)}, word[4];
     sec_philox4x32(ctr, key, word);
     return word[col & 3] >= sec_dropout_threshold(d->p);
 }

@@ -18,10 +18,11 @@
  * depends on shapes only. So results are the same bits for any number of threads.
  *
  * Dropout. Element (row, col) of site s is kept iff word (col & 3) of
- *   Philox4x32-10(counter = {key lo, key hi, col >> 2, s}, key = seed)   with key = row_key[row]
+ *   Philox4x32-10(counter = {key lo, key hi, col >> 2, s}, key = *seed)  with key = row_key[row]
  * is >= floor(p * 2^32); a kept value is multiplied by 1/(1-p). In attention row = query, col = key
  * position within its sequence, and s = site + (head << 16). The keys belong to the tokens, so
- * packing does not matter. p = 0 turns it off (row_key may then be NULL).
+ * packing does not matter. Seed and keys lie in backend memory: a recorded pass is replayed with
+ * others. p = 0 turns it off (both may then be NULL).
  *
  * Pointers are device pointers of that backend (host memory for ref and cpu). Aliasing is allowed
  * only where it is said. Every function returns 0 or SEC_E*; shapes are the caller's duty
@@ -46,8 +47,8 @@ static inline enum sec_dtype sec_master_type(enum sec_dtype act)
 
 struct sec_dropout {
     float p;
-    uint32_t site; /* < 65536 */
-    uint64_t seed;
+    uint32_t site;        /* < 65536 */
+    const uint64_t *seed; /* one value */
     const uint64_t *row_key;
 };
 

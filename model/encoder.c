@@ -8,7 +8,7 @@
 struct sec_dropout sec_site(const struct sec_model *m, uint32_t site, double p,
                             const uint64_t *row_key)
 {
-    return (struct sec_dropout){m->st->training ? (float)p : 0.0f, site, m->st->seed, row_key};
+    return (struct sec_dropout){m->st->training ? (float)p : 0.0f, site, m->st->a.seed, row_key};
 }
 
 int sec_linear(struct sec_model *m, const void *x, int64_t rows, int64_t in, int64_t out, int64_t w,
@@ -87,12 +87,14 @@ struct sec_attn sec_layer_attn(struct sec_model *m, int l)
                              .lse = a->lse};
 }
 
-static int upload_batch(struct sec_model *m, const struct sec_batch *b)
+static int upload_batch(struct sec_model *m, const struct sec_batch *b, uint64_t dropout_seed)
 {
     struct sec_acts *a = &m->st->a;
     struct sec_backend *be = m->be;
     size_t n = (size_t)b->n_tokens;
     int rc = be->upload(be, a->ids, b->ids, n * sizeof *a->ids);
+    if (!rc)
+        rc = be->upload(be, a->seed, &dropout_seed, sizeof dropout_seed);
     if (!rc && b->row_key)
         rc = be->upload(be, a->row_key, b->row_key, n * sizeof *a->row_key);
     if (!rc && m->st->training && !b->row_key)
@@ -271,8 +273,7 @@ int sec_model_forward(struct sec_model *m, const struct sec_batch *b, bool train
     st->n_seqs = b->n_seqs;
     st->training = training && (m->config.hidden_dropout_prob > 0 ||
                                 m->config.attention_probs_dropout_prob > 0);
-    st->seed = dropout_seed;
-    SEC_TRY(upload_batch(m, b));
+    SEC_TRY(upload_batch(m, b, dropout_seed));
     SEC_TRY(embeddings(m));
     SEC_TRY(relative(m));
     for (int l = 0; l < (int)m->config.num_hidden_layers; l++) {

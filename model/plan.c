@@ -108,6 +108,7 @@ static void plan_inputs(struct cursor *k, const struct dims *d, struct sec_acts 
     a->row_key = take(k, d->t, sizeof *a->row_key);
     a->rel_key = take(k, d->r, sizeof *a->rel_key);
     a->first_key = take(k, d->b, sizeof *a->first_key);
+    a->seed = take(k, 1, sizeof *a->seed);
     a->first_rows = take(k, d->b, sizeof *a->first_rows);
     a->masked_rows = take(k, d->m, sizeof *a->masked_rows);
     a->labels = take(k, d->m, sizeof *a->labels);

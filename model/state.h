@@ -36,7 +36,7 @@ struct sec_layer_acts {
 struct sec_acts {
     /* inputs of the pass */
     uint16_t *ids, *labels;
-    uint64_t *row_key, *rel_key, *first_key;
+    uint64_t *row_key, *rel_key, *first_key, *seed;
     int32_t *masked_rows, *first_rows;
     /* relative embeddings: master type, then act (the same when they agree) */
     void *rel_master, *rel_act, *rel_mean, *rel_rstd, *rel_drop;
@@ -72,7 +72,6 @@ struct sec_model_state {
     const struct sec_batch *batch; /* valid only while a public call runs */
     int32_t n_tokens, n_seqs;
     bool training, have_forward, have_classify;
-    uint64_t seed;
 };
 
 struct sec_plan {

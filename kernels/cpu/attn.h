@@ -171,7 +171,7 @@ static inline struct attn_drop attn_drop_of(const struct attn_call *c, int head,
         r.threshold = (uint32_t)((double)d->p * 4294967296.0);
         r.scale = (float)(1.0 / (1.0 - (double)d->p));
         r.site = d->site + ((uint32_t)head << 16);
-        r.seed = d->seed;
+        r.seed = *d->seed;
         r.row_key = d->row_key + row;
     }
     return r;

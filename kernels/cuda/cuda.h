@@ -20,7 +20,6 @@ extern "C" {
 enum sec_cuda_slot {
     SCRATCH_BIAS,     /* the bias of a product in the type of its result */
     SCRATCH_PARTIAL,  /* partial sums of reductions over rows */
-    SCRATCH_SEQUENCE, /* cu_seqlens */
     SCRATCH_COLUMNS,  /* convolution: neighbouring rows side by side */
     SCRATCH_GRADIENT, /* convolution: their gradient, fp32 */
     SCRATCH_ATTN,     /* attention backward: delta, then the sums by relative row of both sides */
@@ -44,11 +43,12 @@ enum { SEC_CUDA_TILE = 64 };
  */
 struct sec_cuda_sequences {
     int32_t n_seqs, rel_span;
-    const int32_t *cu;                 /* [n_seqs + 1] */
+    int32_t cu_slots;                  /* n_seqs rounded up like tile_blocks */
+    const int32_t *cu;                 /* [cu_slots + 1]; behind the last sequence empty ones */
     const uint16_t *rel;               /* that of delta = i - j at rel[delta], |delta| < rel_span */
     const struct sec_cuda_tile *tiles; /* longest sequences first; behind them tiles of len 0 */
     int32_t tile_blocks; /* to launch: all tiles, rounded up so that batches share recordings */
-    int32_t linear;      /* rel[delta] = delta + rel[0] while |delta| <= linear */
+    int32_t linear; /* rel[delta] = delta + rel[0] while |delta| <= linear; changes count as moves */
     struct sec_cuda_sequences_host *host; /* copies to compare with */
 };
 
@@ -137,7 +137,7 @@ static inline unsigned sec_cuda_blocks(int64_t n, int64_t per_block)
 /* The dropout of ops.h in device form. */
 struct sec_cuda_drop {
     const uint64_t *row_key; /* NULL: off */
-    uint64_t seed;
+    const uint64_t *seed;    /* in device memory */
     uint32_t site, threshold;
     float scale;
 };
@@ -154,7 +154,8 @@ static __device__ __forceinline__ void sec_cuda_drop4(const sec_cuda_drop &d, ui
                                                       uint32_t group, float out[4])
 {
     uint32_t ctr[4] = {(uint32_t)row_key, (uint32_t)(row_key >> 32), group, d.site};
-    uint32_t key[2] = {(uint32_t)d.seed, (uint32_t)(d.seed >> 32)}, word[4];
+    uint64_t seed = __ldg(d.seed);
+    uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)}, word[4];
     sec_philox4x32(ctr, key, word);
 #pragma unroll
     for (int i = 0; i < 4; i++)

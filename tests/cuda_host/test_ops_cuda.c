@@ -35,7 +35,7 @@ struct staged {
     size_t bytes;
 };
 struct stage {
-    struct staged item[MAX_TENSORS + 4];
+    struct staged item[MAX_TENSORS + 5];
     int n;
 };
 
@@ -59,8 +59,8 @@ static int stage_in(struct sec_backend *b, struct stage *s, struct call *c)
     TRY(stage_add(b, s, (void **)&c->ids, rows * sizeof *c->ids));
     TRY(stage_add(b, s, (void **)&c->rows, rows * sizeof *c->rows));
     TRY(stage_add(b, s, (void **)&c->rank, rows * sizeof *c->rank));
-    return c->drop.row_key ? stage_add(b, s, (void **)&c->drop.row_key, rows * sizeof(uint64_t))
-                           : 0;
+    TRY(stage_add(b, s, (void **)&c->drop.row_key, rows * sizeof(uint64_t)));
+    return stage_add(b, s, (void **)&c->drop.seed, sizeof(uint64_t));
 }
 
 /* Puts the host buffers back, with what the op wrote when it succeeded. */

@@ -10,7 +10,7 @@ I, L, F, D, P, B = ct.c_int, ct.c_int64, ct.c_float, ct.c_double, ct.c_void_p, c
 
 
 class Dropout(ct.Structure):
-    _fields_ = [("p", F), ("site", ct.c_uint32), ("seed", ct.c_uint64), ("row_key", P)]
+    _fields_ = [("p", F), ("site", ct.c_uint32), ("seed", P), ("row_key", P)]
 
 
 def struct(name, *fields):
@@ -35,9 +35,9 @@ AdamW = struct("AdamW", ("n step", L), ("master", I), ("param m v grad copy", P)
                ("lr beta1 beta2 eps weight_decay grad_scale", D))
 BackendStruct = struct(
     "BackendStruct", ("name", ct.c_char_p), ("detail", ct.c_char * 64), ("host", B), ("state", P),
-    ("peak_flops alloc free upload download copy zero sync cast gemm embed embed_bwd add_ln add_ln_bwd "
-     "dropout gelu gelu_bwd bias_grad add attn attn_bwd conv conv_bwd gather_rows scatter_add_rows xent "
-     "adamw sumsq destroy", P))
+    ("peak_flops alloc free upload download copy zero sync set_sequences record_begin record_end cast gemm "
+     "embed embed_bwd add_ln add_ln_bwd dropout gelu gelu_bwd bias_grad add attn attn_bwd conv conv_bwd "
+     "gather_rows scatter_add_rows xent adamw sumsq destroy", P))
 
 
 def ptr(a):

@@ -60,7 +60,7 @@ struct call {
     int32_t cu[MAX_SEQS + 1], n_seqs, max_seqlen;
     uint16_t *ids, *rel_idx;
     int32_t *rows, *rank;
-    uint64_t *key;
+    uint64_t *key; /* of the rows; behind them the seed */
     struct sec_dropout drop;
     int64_t k;      /* length of the longest sum: error grows with its root */
     double work[2]; /* forward, backward: flops, or bytes moved when below 0 */
@@ -136,8 +136,12 @@ static void call_init(struct call *c, const struct op_case *oc, enum sec_dtype a
     c->key = sec_xcalloc((size_t)rows + 1, sizeof *c->key);
     for (int64_t r = 0; r < rows; r++)
         c->key[r] = mix64((uint64_t)(oc->row0 + r));
-    c->drop = (struct sec_dropout){.p = oc->p, .site = 7, .seed = 0x1234567890ABCDEFu};
-    c->drop.row_key = oc->p > 0 ? c->key : NULL;
+    c->key[rows] = 0x1234567890ABCDEFu;
+    c->drop = (struct sec_dropout){.p = oc->p, .site = 7};
+    if (oc->p > 0) {
+        c->drop.row_key = c->key;
+        c->drop.seed = c->key + rows;
+    }
     for (; c->n_seqs < MAX_SEQS && oc->seqs[c->n_seqs]; c->n_seqs++) {
         int32_t len = oc->seqs[c->n_seqs];
         c->cu[c->n_seqs + 1] = c->cu[c->n_seqs] + len;

@@ -100,7 +100,8 @@ static void make(struct problem *x, const struct shape *s, enum sec_dtype act)
                            .ld_do = w,
                            .ld_d = 3 * w,
                            .ld_drel = w + 4};
-    a->dropout = (struct sec_dropout){(float)s->p, 5, 77, x->row_key};
+    static const uint64_t seed = 77;
+    a->dropout = (struct sec_dropout){(float)s->p, 5, &seed, x->row_key};
     a->q = x->in[Q] = random_rows(Q, n, a->ld, act);
     a->k = x->in[K] = random_rows(K, n, a->ld, act);
     a->v = x->in[V] = random_rows(V, n, a->ld, act);
