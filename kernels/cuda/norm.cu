@@ -3,9 +3,9 @@
 #include "kernels/cuda/cuda.h"
 
 constexpr int WARPS = 4, THREADS = WARPS * WARP;
-/* Reductions over rows: a thread a column, rows in chunks of fixed size whose sums are added in
- * their order, so that the result depends on the shape only. */
-constexpr int COLUMN_THREADS = 128, CHUNK = 64;
+/* Reductions over rows: chunks of fixed size give partial sums, which are added in a fixed order,
+ * so that the result depends on the shape only. */
+constexpr int COLUMN_THREADS = 128, CHUNK = 64, NORM_CHUNK = 32;
 
 template <class T> struct AddLn {
     int64_t rows, cols;
@@ -114,23 +114,23 @@ template <class T> struct AddLnBwd {
     const T *dy, *s;
     const float *mean, *rstd, *gamma;
     T *ds, *da;
+    float *partial; /* [chunk][beta, gamma][cols] */
     bool aligned;
     sec_cuda_drop drop;
 };
 
-/* With g = gamma dy: dS = rstd (g - mean(g) - xhat mean(g xhat)), dA = dropout'(dS). */
-template <class T> __global__ void add_ln_bwd_kernel(AddLnBwd<T> p)
+/* One row by one warp. With g = gamma dy: dS = rstd (g - mean(g) - xhat mean(g xhat)), dA =
+ * dropout'(dS). The row's dy and dy xhat are added to the warp's sums of dbeta and dgamma. */
+template <class T>
+static __device__ void add_ln_bwd_row(const AddLnBwd<T> &p, int64_t row, float *sum_beta,
+                                      float *sum_gamma)
 {
-    int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
-    int64_t row = (int64_t)blockIdx.x * WARPS + warp, groups = (p.cols + 3) / 4;
-    if (row >= p.rows)
-        return;
-    int64_t base = row * p.cols;
-    float mean = p.mean[row], rstd = p.rstd[row], sum = 0, dot = 0;
+    int lane = threadIdx.x % WARP;
+    int64_t base = row * p.cols, groups = (p.cols + 3) / 4;
+    float mean = p.mean[row], rstd = p.rstd[row], sum = 0, dot = 0, dy[4], s[4];
     uint64_t key = p.drop.row_key ? p.drop.row_key[row] : 0;
     for (int64_t g = lane; g < groups; g += WARP) {
         int n = p.cols - 4 * g < 4 ? (int)(p.cols - 4 * g) : 4;
-        float dy[4], s[4];
         load4(p.dy + base + 4 * g, n, p.aligned, dy);
         load4(p.s + base + 4 * g, n, p.aligned, s);
 #pragma unroll
@@ -143,42 +143,49 @@ template <class T> __global__ void add_ln_bwd_kernel(AddLnBwd<T> p)
     float mean_g = warp_sum(sum) / (float)p.cols, mean_gx = warp_sum(dot) / (float)p.cols;
     for (int64_t g = lane; g < groups; g += WARP) {
         int n = p.cols - 4 * g < 4 ? (int)(p.cols - 4 * g) : 4;
-        float dy[4], s[4], ds[4] = {}, keep[4];
+        float ds[4] = {}, keep[4] = {1, 1, 1, 1};
         load4(p.dy + base + 4 * g, n, p.aligned, dy);
         load4(p.s + base + 4 * g, n, p.aligned, s);
 #pragma unroll
         for (int i = 0; i < 4; i++)
-            if (i < n)
-                ds[i] =
-                    rstd * (p.gamma[4 * g + i] * dy[i] - mean_g - (s[i] - mean) * rstd * mean_gx);
+            if (i < n) {
+                float xhat = (s[i] - mean) * rstd;
+                ds[i] = rstd * (p.gamma[4 * g + i] * dy[i] - mean_g - xhat * mean_gx);
+                sum_beta[4 * g + i] += dy[i];
+                sum_gamma[4 * g + i] += dy[i] * xhat;
+            }
         store4(p.ds + base + 4 * g, n, p.aligned, ds);
         if (!p.da)
             continue;
         if (p.drop.row_key)
             sec_cuda_drop4(p.drop, key, (uint32_t)g, keep);
+#pragma unroll
         for (int i = 0; i < 4; i++)
-            ds[i] *= p.drop.row_key ? keep[i] : 1.0f;
+            ds[i] *= keep[i];
         store4(p.da + base + 4 * g, n, p.aligned, ds);
     }
 }
 
-/* partial[chunk, 0, c] = sum of dy over the chunk's rows, partial[chunk, 1, c] = of dy xhat. */
-template <class T>
-__global__ void norm_columns_kernel(const T *dy, const T *s, const float *mean, const float *rstd,
-                                    int64_t rows, int64_t cols, float *partial)
+/* A block a chunk of rows. Every lane adds to columns of its own; then the warps' sums are added in
+ * their order. */
+template <class T> __global__ void add_ln_bwd_kernel(AddLnBwd<T> p)
 {
-    int64_t c = (int64_t)blockIdx.x * COLUMN_THREADS + threadIdx.x;
-    int64_t first = (int64_t)blockIdx.y * CHUNK, end = min(first + CHUNK, rows);
-    if (c >= cols)
-        return;
-    float beta = 0, gamma = 0;
-    for (int64_t r = first; r < end; r++) {
-        float d = to_float(dy[r * cols + c]);
-        beta += d;
-        gamma += d * (to_float(s[r * cols + c]) - mean[r]) * rstd[r];
+    DYN_SMEM(float, sums); /* [warp][beta, gamma][cols] */
+    int warp = threadIdx.x / WARP, warps = blockDim.x / WARP;
+    int64_t first = (int64_t)blockIdx.x * NORM_CHUNK, end = min(first + NORM_CHUNK, p.rows);
+    for (int64_t i = threadIdx.x; i < warps * 2 * p.cols; i += blockDim.x)
+        sums[i] = 0;
+    __syncthreads();
+    float *own = sums + warp * 2 * p.cols;
+    for (int64_t row = first + warp; row < end; row += warps)
+        add_ln_bwd_row(p, row, own, own + p.cols);
+    __syncthreads();
+    for (int64_t i = threadIdx.x; i < 2 * p.cols; i += blockDim.x) {
+        float x = 0;
+        for (int w = 0; w < warps; w++)
+            x += sums[w * 2 * p.cols + i];
+        p.partial[blockIdx.x * 2 * p.cols + i] = x;
     }
-    partial[(int64_t)blockIdx.y * 2 * cols + c] = beta;
-    partial[((int64_t)blockIdx.y * 2 + 1) * cols + c] = gamma;
 }
 
 template <class T>
@@ -194,25 +201,39 @@ __global__ void columns_kernel(const T *dy, int64_t rows, int64_t cols, int64_t 
     partial[(int64_t)blockIdx.y * cols + c] = sum;
 }
 
-/* out[c] += sum over chunks of partial[chunk, c]; rows of partial are `stride` apart. */
+/* out[c] += sum over chunks of partial[chunk, c]; rows of partial are `stride` apart. A block takes
+ * 32 columns; warp w the chunks w, w + WARPS.. */
+constexpr int SUM_WARPS = 8;
 static __global__ void add_partials_kernel(const float *partial, int64_t chunks, int64_t cols,
                                            int64_t stride, float *out)
 {
-    int64_t c = (int64_t)blockIdx.x * COLUMN_THREADS + threadIdx.x;
-    if (c >= cols)
-        return;
+    SMEM(float, shared, SUM_WARPS *WARP);
+    int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    int64_t c = (int64_t)blockIdx.x * WARP + lane;
     float sum = 0;
-    for (int64_t i = 0; i < chunks; i++)
+    for (int64_t i = warp; i < chunks && c < cols; i += SUM_WARPS)
         sum += partial[i * stride + c];
+    shared[threadIdx.x] = sum;
+    __syncthreads();
+    if (warp > 0 || c >= cols)
+        return;
+    for (int w = 1; w < SUM_WARPS; w++)
+        sum += shared[w * WARP + lane];
     out[c] += sum;
+}
+
+static cudaError_t add_partials(const float *partial, int64_t chunks, int64_t cols, int64_t stride,
+                                void *out, cudaStream_t stream)
+{
+    return LAUNCH(add_partials_kernel, sec_cuda_blocks(cols, WARP), SUM_WARPS * WARP, 0, stream,
+                  partial, chunks, cols, stride, (float *)out);
 }
 
 int sec_cuda_add_ln_bwd(struct sec_backend *b, const struct sec_add_ln_bwd *a)
 {
     if (a->rows == 0)
         return 0;
-    unsigned chunks = sec_cuda_blocks(a->rows, CHUNK);
-    unsigned columns = sec_cuda_blocks(a->cols, COLUMN_THREADS);
+    unsigned chunks = sec_cuda_blocks(a->rows, NORM_CHUNK);
     float *partial =
         (float *)sec_cuda_scratch(b, SCRATCH_PARTIAL, 2 * chunks * (size_t)a->cols * sizeof(float));
     if (!partial)
@@ -220,6 +241,8 @@ int sec_cuda_add_ln_bwd(struct sec_backend *b, const struct sec_add_ln_bwd *a)
     return sec_cuda_by_type(a->act, "add_ln_bwd", [&](auto t) {
         using T = decltype(t);
         cudaStream_t stream = sec_cuda_of(b)->stream;
+        size_t smem = 2 * (size_t)a->cols * sizeof(float); /* a warp */
+        int warps = WARPS * smem <= (48 << 10) ? WARPS : 1;
         AddLnBwd<T> p = {a->rows,
                          a->cols,
                          (const T *)a->dy,
@@ -229,17 +252,13 @@ int sec_cuda_add_ln_bwd(struct sec_backend *b, const struct sec_add_ln_bwd *a)
                          (const float *)a->gamma,
                          (T *)a->ds,
                          (T *)a->da,
+                         partial,
                          sec_cuda_aligned4<T>(a->cols, a->dy, a->s, a->ds, a->da),
                          sec_cuda_drop_of(&a->dropout)};
-        /* Columns first: ds may overwrite dy. */
-        CUDA_RETURN(LAUNCH((norm_columns_kernel<T>), dim3(columns, chunks), COLUMN_THREADS, 0,
-                           stream, p.dy, p.s, p.mean, p.rstd, a->rows, a->cols, partial));
-        CUDA_RETURN(LAUNCH(add_partials_kernel, columns, COLUMN_THREADS, 0, stream, partial, chunks,
-                           a->cols, 2 * a->cols, (float *)a->dbeta));
-        CUDA_RETURN(LAUNCH(add_partials_kernel, columns, COLUMN_THREADS, 0, stream,
-                           partial + a->cols, chunks, a->cols, 2 * a->cols, (float *)a->dgamma));
-        return LAUNCH((add_ln_bwd_kernel<T>), sec_cuda_blocks(a->rows, WARPS), THREADS, 0, stream,
-                      p);
+        CUDA_RETURN(allow_smem(add_ln_bwd_kernel<T>, warps * smem));
+        CUDA_RETURN(LAUNCH((add_ln_bwd_kernel<T>), chunks, warps * WARP, warps * smem, stream, p));
+        CUDA_RETURN(add_partials(partial, chunks, a->cols, 2 * a->cols, a->dbeta, stream));
+        return add_partials(partial + a->cols, chunks, a->cols, 2 * a->cols, a->dgamma, stream);
     });
 }
 
@@ -258,7 +277,6 @@ int sec_cuda_bias_grad(struct sec_backend *b, const void *dy, int64_t rows, int6
         cudaStream_t stream = sec_cuda_of(b)->stream;
         CUDA_RETURN(LAUNCH((columns_kernel<T>), dim3(columns, chunks), COLUMN_THREADS, 0, stream,
                            (const T *)dy, rows, cols, ld, partial));
-        return LAUNCH(add_partials_kernel, columns, COLUMN_THREADS, 0, stream, partial, chunks,
-                      cols, cols, (float *)db);
+        return add_partials(partial, chunks, cols, cols, db, stream);
     });
 }
