@@ -51,9 +51,11 @@ cudaError_t attn_fwd_f32(const Attn<float> &a, int tile_blocks, cudaStream_t str
 cudaError_t attn_bwd_f32(const Attn<float> &a, int tile_blocks, cudaStream_t stream);
 /* Straight from the definition, either type, any head_dim; the backward also sets dqr and dkr
  * (row stride ld_drel), which the flash kernels leave to products with dc and dt. */
-template <class T> cudaError_t attn_fwd_naive(const Attn<T> &a, cudaStream_t stream);
 template <class T>
-cudaError_t attn_bwd_naive(const Attn<T> &a, T *dqr, T *dkr, int64_t ld_drel, cudaStream_t stream);
+cudaError_t attn_fwd_naive(const Attn<T> &a, int tile_blocks, cudaStream_t stream);
+template <class T>
+cudaError_t attn_bwd_naive(const Attn<T> &a, T *dqr, T *dkr, int64_t ld_drel, int tile_blocks,
+                           cudaStream_t stream);
 /* delta of every token and head. */
 template <class T> cudaError_t attn_delta(const Attn<T> &a, cudaStream_t stream);
 

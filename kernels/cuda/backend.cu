@@ -88,6 +88,7 @@ static void cuda_destroy(struct sec_backend *b)
     if (s) {
         if (s->stream)
             cudaStreamSynchronize(s->stream);
+        sec_cuda_sequences_free(s);
         sec_cuda_gemm_free(s);
         for (int i = 0; i < SCRATCH_SLOTS; i++)
             cudaFree(s->scratch[i]);
@@ -160,6 +161,7 @@ static void fill_operations(struct sec_backend *b)
     b->copy = cuda_copy;
     b->zero = cuda_zero;
     b->sync = cuda_sync;
+    b->set_sequences = sec_cuda_set_sequences;
     b->cast = sec_cuda_cast;
     b->gemm = sec_cuda_gemm;
     b->embed = sec_cuda_embed;
@@ -171,6 +173,8 @@ static void fill_operations(struct sec_backend *b)
     b->gelu_bwd = sec_cuda_gelu_bwd;
     b->bias_grad = sec_cuda_bias_grad;
     b->add = sec_cuda_add;
+    b->attn = sec_cuda_attn;
+    b->attn_bwd = sec_cuda_attn_bwd;
     b->conv = sec_cuda_conv;
     b->conv_bwd = sec_cuda_conv_bwd;
     b->gather_rows = sec_cuda_gather_rows;

@@ -8,7 +8,7 @@ constexpr int THREADS = 128;
 
 struct Shape {
     int64_t tokens, channels;
-    int ksize, n_seqs;
+    int ksize, n_seqs; /* n_seqs: with empty ones behind the last */
     const int32_t *cu; /* on the device */
 };
 
@@ -60,16 +60,15 @@ template <class T> __global__ void gather_gradient_kernel(Shape s, const float *
 /* Sequences to the device, and the rows side by side. */
 static int prepare(struct sec_backend *b, const struct sec_conv *c, Shape *s, void **columns)
 {
-    size_t bytes = (size_t)(c->n_seqs + 1) * sizeof(int32_t);
     size_t n = (size_t)c->n_tokens * (size_t)c->channels * (size_t)c->ksize;
-    int32_t *cu = (int32_t *)sec_cuda_scratch(b, SCRATCH_SEQUENCE, bytes);
     *columns = sec_cuda_scratch(b, SCRATCH_COLUMNS, n * sec_dtype_size(c->act));
-    if (!cu || !*columns)
+    if (!*columns)
         return SEC_EDEVICE;
-    *s = {c->n_tokens, c->channels, c->ksize, c->n_seqs, cu};
-    int rc = b->upload(b, cu, c->cu_seqlens, bytes);
+    int rc = sec_cuda_set_sequences(b, c->cu_seqlens, c->n_seqs, NULL, 0);
     if (rc)
         return rc;
+    const struct sec_cuda_sequences *q = &sec_cuda_of(b)->sequences;
+    *s = {c->n_tokens, c->channels, c->ksize, q->cu_slots, q->cu};
     return sec_cuda_by_type(c->act, "conv", [&](auto t) {
         using T = decltype(t);
         return LAUNCH((columns_kernel<T>), (unsigned)c->n_tokens, THREADS, 0,
