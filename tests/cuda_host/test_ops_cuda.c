@@ -3,131 +3,17 @@
  *   rows      same bits for a row alone and among others
  *   faults    the k-th CUDA call of an op fails, for every k: an error, no crash, nothing leaked */
 #include "tests/cuda_host/emulation.h"
-#include "tests/unit/op_cases.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 
 #include <cmocka.h>
 
-#include "base/error.h"
-
-static const enum sec_dtype types[] = {SEC_F32, SEC_BF16};
-
-/* Ops that the backend has. */
-static bool has(const struct sec_backend *b, const struct op_case *c)
-{
-    return c->op != &op_attn || b->attn;
-}
-
-static struct sec_backend *open_cuda(void)
-{
-    struct sec_backend *b;
-    int rc = sec_backend_cuda(&b);
-    if (rc)
-        fail_msg("%s", sec_error());
-    return b;
-}
-
-/* One host buffer of a call and its place on the device. */
-struct staged {
-    void **where, *host, *device;
-    size_t bytes;
-};
-struct stage {
-    struct staged item[MAX_TENSORS + 5];
-    int n;
-};
-
-static int stage_add(struct sec_backend *b, struct stage *s, void **where, size_t bytes)
-{
-    if (!*where || !bytes)
-        return 0;
-    struct staged *item = &s->item[s->n];
-    *item = (struct staged){.where = where, .host = *where, .bytes = bytes};
-    TRY(b->alloc(b, bytes, &item->device));
-    s->n++;
-    *where = item->device;
-    return b->upload(b, item->device, item->host, bytes);
-}
-
-static int stage_in(struct sec_backend *b, struct stage *s, struct call *c)
-{
-    size_t rows = (size_t)c->c.dim[0];
-    for (int i = 0; i < c->n; i++)
-        TRY(stage_add(b, s, &c->t[i].data, (size_t)c->t[i].n * sec_dtype_size(c->t[i].type)));
-    TRY(stage_add(b, s, (void **)&c->ids, rows * sizeof *c->ids));
-    TRY(stage_add(b, s, (void **)&c->rows, rows * sizeof *c->rows));
-    TRY(stage_add(b, s, (void **)&c->rank, rows * sizeof *c->rank));
-    TRY(stage_add(b, s, (void **)&c->drop.row_key, rows * sizeof(uint64_t)));
-    return stage_add(b, s, (void **)&c->drop.seed, sizeof(uint64_t));
-}
-
-/* Puts the host buffers back, with what the op wrote when it succeeded. */
-static int stage_out(struct sec_backend *b, struct stage *s, struct call *c, int rc)
-{
-    for (int i = 0; i < s->n; i++) {
-        struct staged *item = &s->item[i];
-        if (!rc)
-            rc = b->download(b, item->host, item->device, item->bytes);
-        b->free(b, item->device);
-        *item->where = item->host;
-    }
-    for (int64_t r = 0; !rc && c->rank && r < c->c.dim[0]; r++)
-        sec_ref_set(data(c, "rank"), c->master, r, c->rank[r]);
-    return rc;
-}
-
-static int run_staged(struct sec_backend *b, struct call *c)
-{
-    struct stage s = {.n = 0};
-    int rc = stage_in(b, &s, c);
-    if (!rc)
-        rc = call_run(b, c);
-    return stage_out(b, &s, c, rc);
-}
-
-static void run_or_fail(struct sec_backend *b, struct call *c)
-{
-    char text[128];
-    case_text(c, text, sizeof text);
-    if (run_staged(b, c))
-        fail_msg("%s: %s", text, sec_error());
-}
-
-/* The backend adds the bias rounded to act (ops.h); the reference gets it so. */
-static void round_bias(struct call *c)
-{
-    for (int i = 0; i < c->n; i++)
-        if (!strcmp(c->t[i].name, "bias") && c->act == SEC_BF16)
-            for (int64_t j = 0; j < c->t[i].n; j++) {
-                float *x = (float *)c->t[i].data + j;
-                *x = sec_bf16_to_f32(sec_f32_to_bf16(*x));
-            }
-}
+#include "tests/unit/op_device.h"
 
 static void test_compare(void **state)
 {
-    struct sec_backend *ref, *b = open_cuda();
-    int bad = 0;
-    assert_int_equal(sec_backend_ref(&ref), 0);
-    for (int i = 0; i < N_CASES; i++)
-        for (int t = 0; t < 2 && has(b, &cases[i]); t++) {
-            struct call want, got;
-            call_init(&want, &cases[i], types[t]);
-            call_init(&got, &cases[i], types[t]);
-            round_bias(&want);
-            assert_int_equal(call_run(ref, &want), 0);
-            run_or_fail(b, &got);
-            for (int j = 0; j < got.n; j++)
-                if (got.t[j].role != IN)
-                    bad += compare_tensor(&got, &got.t[j], &want.t[j], "cuda");
-            call_free(&got);
-            call_free(&want);
-        }
-    b->destroy(b);
-    ref->destroy(ref);
-    assert_int_equal(bad, 0);
+    assert_int_equal(compare_cases(cases, N_CASES), 0);
 }
 
 struct again {
@@ -167,44 +53,13 @@ static void test_schedules(void **state)
     assert_int_equal(bad, 0);
 }
 
-/* Runs rows begin .. begin+count of a case on their own and compares with the whole. */
-static int check_slice(struct sec_backend *b, const struct call *whole, int64_t begin,
-                       int64_t count)
-{
-    struct op_case part = whole->c;
-    struct call c;
-    part.dim[0] = count;
-    part.row0 = begin;
-    if (part.seqs[0]) {
-        memset(part.seqs, 0, sizeof part.seqs);
-        part.seqs[0] = (int32_t)count;
-    }
-    call_init(&c, &part, whole->act);
-    run_or_fail(b, &c);
-    int bad = compare_bits(whole, &c, begin, "from the same rows among others");
-    call_free(&c);
-    return bad;
-}
-
 static void test_rows(void **state)
 {
     struct sec_backend *b = open_cuda();
     int bad = 0;
     for (int i = 0; i < N_CASES; i++)
-        for (int t = 0; t < 2 && has(b, &cases[i]); t++) {
-            struct call whole;
-            if ((cases[i].flags & F_TRANS_A) || cases[i].dim[0] < 2)
-                continue;
-            call_init(&whole, &cases[i], types[t]);
-            run_or_fail(b, &whole);
-            int64_t rows = cases[i].dim[0];
-            for (int s = 0; s < whole.n_seqs; s++)
-                bad += check_slice(b, &whole, whole.cu[s], whole.cu[s + 1] - whole.cu[s]);
-            if (!whole.n_seqs)
-                bad += check_slice(b, &whole, 0, 1) + check_slice(b, &whole, rows / 2, 1) +
-                       check_slice(b, &whole, rows > 2, rows > 2 ? rows - 2 : 1);
-            call_free(&whole);
-        }
+        for (int t = 0; t < 2 && has(b, &cases[i]); t++)
+            bad += check_rows(b, &cases[i], types[t]);
     b->destroy(b);
     assert_int_equal(bad, 0);
 }
