@@ -90,6 +90,15 @@ int sec_cuda_record_end(struct sec_backend *b);
 int sec_cuda_attn(struct sec_backend *b, const struct sec_attn *a);
 int sec_cuda_attn_bwd(struct sec_backend *b, const struct sec_attn *a);
 
+/* The same product for `count` sets of matrices, each this many elements behind the last. No
+ * epilogue. */
+struct sec_cuda_batches {
+    int32_t count;
+    int64_t a, b, c;
+};
+int sec_cuda_gemm_batched(struct sec_backend *b, const struct sec_gemm *g,
+                          const struct sec_cuda_batches *batches);
+
 /* The operations of ops.h by file. */
 int sec_cuda_gemm(struct sec_backend *b, const struct sec_gemm *g);
 int sec_cuda_cast(struct sec_backend *b, void *dst, enum sec_dtype to, const void *src,

@@ -14,7 +14,9 @@ struct Key {
     int64_t m, n, k, lda, ldb, ldc;
     const void *bias; /* part of a descriptor */
     int32_t trans_a, trans_b, ab_type, c_type;
-    uint32_t align_a, align_b, align_c, padding;
+    uint32_t align_a, align_b, align_c;
+    int32_t batches;
+    int64_t stride_a, stride_b, stride_c; /* from batch to batch */
 };
 struct sec_cuda_plan {
     Key key;
@@ -60,11 +62,19 @@ static cudaDataType_t data_type(int32_t t)
     return t == SEC_BF16 ? CUDA_R_16BF : CUDA_R_32F;
 }
 
-/* A stored row-major matrix as the column-major matrix that lies at the same place. */
+/* Stored row-major matrices as the column-major matrices that lie at the same places. */
 static cublasStatus_t layout(cublasLtMatrixLayout_t *l, int32_t type, int64_t rows, int64_t cols,
-                             int64_t ld)
+                             int64_t ld, int32_t batches, int64_t stride)
 {
-    return cublasLtMatrixLayoutCreate(l, data_type(type), (uint64_t)cols, (uint64_t)rows, ld);
+    cublasStatus_t rc =
+        cublasLtMatrixLayoutCreate(l, data_type(type), (uint64_t)cols, (uint64_t)rows, ld);
+    if (rc == CUBLAS_STATUS_SUCCESS)
+        rc = cublasLtMatrixLayoutSetAttribute(*l, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &batches,
+                                              sizeof batches);
+    if (rc == CUBLAS_STATUS_SUCCESS)
+        rc = cublasLtMatrixLayoutSetAttribute(*l, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET,
+                                              &stride, sizeof stride);
+    return rc;
 }
 
 static cublasStatus_t describe(sec_cuda_plan *p, const Key *k)
@@ -86,11 +96,13 @@ static cublasStatus_t describe(sec_cuda_plan *p, const Key *k)
         rc = cublasLtMatmulDescSetAttribute(p->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &k->bias,
                                             sizeof k->bias);
     if (rc == CUBLAS_STATUS_SUCCESS)
-        rc = layout(&p->a, k->ab_type, k->trans_b ? k->n : k->k, k->trans_b ? k->k : k->n, k->ldb);
+        rc = layout(&p->a, k->ab_type, k->trans_b ? k->n : k->k, k->trans_b ? k->k : k->n, k->ldb,
+                    k->batches, k->stride_b);
     if (rc == CUBLAS_STATUS_SUCCESS)
-        rc = layout(&p->b, k->ab_type, k->trans_a ? k->k : k->m, k->trans_a ? k->m : k->k, k->lda);
+        rc = layout(&p->b, k->ab_type, k->trans_a ? k->k : k->m, k->trans_a ? k->m : k->k, k->lda,
+                    k->batches, k->stride_a);
     if (rc == CUBLAS_STATUS_SUCCESS)
-        rc = layout(&p->c, k->c_type, k->m, k->n, k->ldc);
+        rc = layout(&p->c, k->c_type, k->m, k->n, k->ldc, k->batches, k->stride_c);
     return rc;
 }
 
@@ -166,16 +178,16 @@ static sec_cuda_plan *find_plan(struct sec_cuda *s, const Key *k)
     return p;
 }
 
-/* The largest power of two up to 256 that divides the address. */
-static uint32_t alignment(const void *p)
+/* The largest power of two up to 256 that divides the address and, with batches, their distance. */
+static uint32_t alignment(const void *p, int64_t stride, int32_t type)
 {
-    uintptr_t bits = (uintptr_t)p | 256;
+    uintptr_t bits = (uintptr_t)p | (uintptr_t)stride * sec_dtype_size((enum sec_dtype)type) | 256;
     return (uint32_t)(bits & (~bits + 1));
 }
 
-/* C, of this type at this place, = op(A) op(B) (+ C) (+ bias, of the type of C). */
-static int product(struct sec_backend *b, const struct sec_gemm *g, void *c, int64_t ldc,
-                   enum sec_dtype c_type, const void *bias)
+/* C, at this place, = op(A) op(B) (+ C) (+ bias, of the type of C), for every batch. */
+static int product(struct sec_backend *b, const struct sec_gemm *g, void *c, const void *bias,
+                   const struct sec_cuda_batches *batches)
 {
     struct sec_cuda *s = sec_cuda_of(b);
     Key k;
@@ -185,15 +197,19 @@ static int product(struct sec_backend *b, const struct sec_gemm *g, void *c, int
     k.k = g->k;
     k.lda = g->lda;
     k.ldb = g->ldb;
-    k.ldc = ldc;
+    k.ldc = g->ldc;
     k.bias = bias;
     k.trans_a = g->trans_a;
     k.trans_b = g->trans_b;
     k.ab_type = g->ab_type;
-    k.c_type = c_type;
-    k.align_a = alignment(g->a);
-    k.align_b = alignment(g->b);
-    k.align_c = alignment(c);
+    k.c_type = g->c_type;
+    k.align_a = alignment(g->a, batches->a, g->ab_type);
+    k.align_b = alignment(g->b, batches->b, g->ab_type);
+    k.align_c = alignment(c, batches->c, g->c_type);
+    k.batches = batches->count;
+    k.stride_a = batches->a;
+    k.stride_b = batches->b;
+    k.stride_c = batches->c;
     sec_cuda_plan *p = find_plan(s, &k);
     if (!p)
         return SEC_EDEVICE;
@@ -244,10 +260,11 @@ int sec_cuda_gemm(struct sec_backend *b, const struct sec_gemm *g)
     if (g->m == 0 || g->n == 0)
         return 0;
     bool gelu = g->epilogue == SEC_EPI_BIAS_GELU;
+    const struct sec_cuda_batches one = {1, 0, 0, 0};
     const void *bias;
     int rc = typed_bias(b, g, &bias);
     if (!rc)
-        rc = product(b, g, gelu ? g->aux : g->c, g->ldc, g->c_type, bias);
+        rc = product(b, g, gelu ? g->aux : g->c, bias, &one);
     if (rc || !gelu)
         return rc;
     return sec_cuda_by_type(g->c_type, "gelu", [&](auto t) {
@@ -257,4 +274,10 @@ int sec_cuda_gemm(struct sec_backend *b, const struct sec_gemm *g)
                       0, sec_cuda_of(b)->stream, (const T *)g->aux, g->m, g->n, g->ldc, aligned,
                       (T *)g->c);
     });
+}
+
+int sec_cuda_gemm_batched(struct sec_backend *b, const struct sec_gemm *g,
+                          const struct sec_cuda_batches *batches)
+{
+    return product(b, g, g->c, NULL, batches);
 }
