@@ -145,14 +145,13 @@ static uint16_t *middle(void *table, size_t bytes)
     return (uint16_t *)table + bytes / sizeof(uint16_t) / 2;
 }
 
-/* The widest |delta| up to which the index goes up by one from delta to delta; without an end when
- * the whole table does. */
+/* The widest |delta| up to which the index goes up by one from delta to delta. */
 static int32_t linear_part(const uint16_t *at_zero, int32_t span)
 {
     for (int32_t d = 1; d < span; d++)
         if (at_zero[d] != at_zero[0] + d || at_zero[-d] != at_zero[0] - d)
             return d - 1;
-    return 1 << 30;
+    return span - 1;
 }
 
 static int set_relative(struct sec_backend *b, const uint16_t *rel, int32_t span)
