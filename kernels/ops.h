@@ -149,7 +149,8 @@ struct sec_conv {
 /* Row-wise cross-entropy with the gradient in place:
  *   loss[r] = logsumexp(logits[r]) - logits[r, label[r]];  rank[r] = logits strictly greater than
  * the label's, plus equal ones with a smaller index;  grad: logits := (softmax - onehot) * scale.
- */
+ * A row whose label is SEC_NO_LABEL has loss 0, rank -1 and gradient +0. */
+#define SEC_NO_LABEL 0xFFFF
 struct sec_xent {
     int64_t rows, cols;
     enum sec_dtype type; /* of logits */
@@ -207,9 +208,11 @@ struct sec_backend {
      * and its tables, and says *replayed, or the caller issues the ops and calls end. Ops in
      * between must not touch the host: no alloc, free, upload, download, sync or sumsq. The first
      * pass of a key runs as it comes, the second is recorded; what is issued between begin and end
-     * has been launched when end returns 0. After a failed op call end as well. */
+     * has been launched when end returns 0. After a failed op call end as well, with complete =
+     * false. *repeat: the pass cannot be recorded, nothing of it has run; begin again, it then runs
+     * as it comes. */
     int (*record_begin)(struct sec_backend *b, const void *key, size_t key_bytes, bool *replayed);
-    int (*record_end)(struct sec_backend *b);
+    int (*record_end)(struct sec_backend *b, bool complete, bool *repeat);
 
     int (*cast)(struct sec_backend *b, void *dst, enum sec_dtype to, const void *src,
                 enum sec_dtype from, int64_t n);

@@ -99,7 +99,8 @@ int sec_model_classify_bwd(struct sec_model *m, const struct sec_batch *b, const
     SEC_TRY(sec_linear_bwd_input(m, a->pool_d, h, n, h, h, p->pool_w, a->pool_y, act, false));
     SEC_TRY(be->zero(be, a->grad_a, hidden_bytes));
     SEC_TRY(be->scatter_add_rows(be, a->pool_y, a->first_rows, n, h, act, a->grad_a));
-    SEC_TRY(sec_encoder_bwd(m, b));
+    m->st->batch = b;
+    SEC_TRY(sec_encoder_bwd(m));
     rc = be->sync(be);
 fail:
     return rc;

@@ -32,28 +32,6 @@ int sec_linear(struct sec_model *m, const void *x, int64_t rows, int64_t in, int
     return m->be->gemm(m->be, &g);
 }
 
-int sec_check_batch(const struct sec_model *m, const struct sec_batch *b)
-{
-    const struct sec_model_options *o = &m->opt;
-    if (b->n_tokens < 1 || b->n_seqs < 1)
-        return sec_fail(SEC_ECONFIG, "batch has %d tokens in %d sequences; both must be positive",
-                        b->n_tokens, b->n_seqs);
-    if (b->n_tokens > o->max_tokens || b->n_seqs > o->max_seqs || b->max_seqlen > o->max_seqlen)
-        return sec_fail(SEC_ECONFIG,
-                        "batch of %d tokens, %d sequences, longest %d exceeds what the model was "
-                        "created for: %d, %d, %d",
-                        b->n_tokens, b->n_seqs, b->max_seqlen, o->max_tokens, o->max_seqs,
-                        o->max_seqlen);
-    for (int32_t t = 0; t < b->n_tokens; t++)
-        if (b->ids[t] >= m->config.vocab_size)
-            return sec_fail(
-                SEC_EDATA,
-                "token id %u at position %d of a batch; the model's vocabulary has %lld "
-                "entries: is the data of another tokenizer?",
-                b->ids[t], t, (long long)m->config.vocab_size);
-    return 0;
-}
-
 struct sec_attn sec_layer_attn(struct sec_model *m, int l)
 {
     const struct sec_layer_acts *a = &m->st->a.layer[l];
@@ -85,21 +63,6 @@ struct sec_attn sec_layer_attn(struct sec_model *m, int l)
                              .o = a->o,
                              .ld_o = h,
                              .lse = a->lse};
-}
-
-static int upload_batch(struct sec_model *m, const struct sec_batch *b, uint64_t dropout_seed)
-{
-    struct sec_acts *a = &m->st->a;
-    struct sec_backend *be = m->be;
-    size_t n = (size_t)b->n_tokens;
-    int rc = be->upload(be, a->ids, b->ids, n * sizeof *a->ids);
-    if (!rc)
-        rc = be->upload(be, a->seed, &dropout_seed, sizeof dropout_seed);
-    if (!rc && b->row_key)
-        rc = be->upload(be, a->row_key, b->row_key, n * sizeof *a->row_key);
-    if (!rc && m->st->training && !b->row_key)
-        rc = sec_fail(SEC_ECONFIG, "a training batch with dropout needs row_key");
-    return rc;
 }
 
 static int embeddings(struct sec_model *m)
@@ -190,7 +153,7 @@ fail:
     return rc;
 }
 
-static int feed_forward(struct sec_model *m, int l)
+static int feed_forward(struct sec_model *m, int l, void *out)
 {
     struct sec_acts *a = &m->st->a;
     struct sec_layer_acts *s = &a->layer[l];
@@ -211,7 +174,7 @@ static int feed_forward(struct sec_model *m, int l)
                             .gamma = sec_v(m, p->ln2_g),
                             .beta = sec_v(m, p->ln2_b),
                             .s = m->opt.train ? s->s2 : NULL,
-                            .y = s->out,
+                            .y = out,
                             .mean = s->mean2,
                             .rstd = s->rstd2};
     rc = be->add_ln(be, &ln);
@@ -260,29 +223,38 @@ fail:
     return rc;
 }
 
-int sec_model_forward(struct sec_model *m, const struct sec_batch *b, bool training,
-                      uint64_t dropout_seed)
+/* The output is there already, for layer 0 with the convolution in it: it goes to scratch that is
+ * free once the feed-forward's products are done. */
+int sec_layer_again(struct sec_model *m, int l)
 {
-    struct sec_model_state *st = m->st;
-    st->have_forward = st->have_classify = false;
-    int rc = sec_check_batch(m, b);
-    if (rc)
-        return rc;
-    st->batch = b;
-    st->n_tokens = b->n_tokens;
-    st->n_seqs = b->n_seqs;
-    st->training = training && (m->config.hidden_dropout_prob > 0 ||
-                                m->config.attention_probs_dropout_prob > 0);
-    SEC_TRY(upload_batch(m, b, dropout_seed));
+    int rc = attention(m, l);
+    return rc ? rc : feed_forward(m, l, m->st->a.inner);
+}
+
+int sec_encoder(struct sec_model *m)
+{
+    int rc;
     SEC_TRY(embeddings(m));
     SEC_TRY(relative(m));
     for (int l = 0; l < (int)m->config.num_hidden_layers; l++) {
         SEC_TRY(attention(m, l));
-        SEC_TRY(feed_forward(m, l));
+        SEC_TRY(feed_forward(m, l, m->st->a.layer[l].out));
         if (l == 0 && m->config.conv_kernel_size)
             SEC_TRY(convolution(m));
     }
-    st->have_forward = true;
 fail:
+    return rc;
+}
+
+int sec_model_forward(struct sec_model *m, const struct sec_batch *b, bool training,
+                      uint64_t dropout_seed)
+{
+    m->st->have_forward = false;
+    int rc = sec_check_batch(m, b);
+    if (!rc)
+        rc = sec_begin_pass(m, b, training, dropout_seed);
+    if (!rc)
+        rc = sec_encoder(m);
+    m->st->have_forward = !rc;
     return rc;
 }

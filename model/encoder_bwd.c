@@ -235,17 +235,19 @@ static int relative_bwd(struct sec_model *m)
     return rc;
 }
 
-int sec_encoder_bwd(struct sec_model *m, const struct sec_batch *b)
+int sec_encoder_bwd(struct sec_model *m)
 {
     struct sec_acts *a = &m->st->a;
     bool conv = m->config.conv_kernel_size > 0;
+    int last = (int)m->config.num_hidden_layers - 1;
     size_t rel = (size_t)(2 * m->config.position_buckets * m->config.hidden_size);
-    m->st->batch = b;
     int rc;
     SEC_TRY(m->be->zero(m->be, a->grad_relm, rel * sec_dtype_size(sec_m_master(m))));
-    for (int l = (int)m->config.num_hidden_layers - 1; l >= 0; l--) {
+    for (int l = last; l >= 0; l--) {
         if (l == 0 && conv)
             SEC_TRY(conv_bwd_to_output(m));
+        if (m->opt.recompute && l < last) /* that of the last layer is still there */
+            SEC_TRY(sec_layer_again(m, l));
         SEC_TRY(feed_forward_bwd(m, l));
         SEC_TRY(attention_bwd(m, l));
     }

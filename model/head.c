@@ -110,14 +110,19 @@ fail:
     return rc;
 }
 
-static int upload_masked(struct sec_model *m, const struct sec_batch *b)
+static int check_masked(const struct sec_model *m, const struct sec_batch *b)
 {
-    struct sec_acts *a = &m->st->a;
     if (!(m->opt.heads & SEC_HEAD_MLM))
         return sec_fail(SEC_ECONFIG, "this model has no masked-language-model head");
     if (b->n_masked > m->opt.max_masked)
         return sec_fail(SEC_ECONFIG, "batch of %d masked tokens; the model was created for %d",
                         b->n_masked, m->opt.max_masked);
+    return 0;
+}
+
+static int upload_masked(struct sec_model *m, const struct sec_batch *b)
+{
+    struct sec_acts *a = &m->st->a;
     size_t n = (size_t)b->n_masked;
     int rc = m->be->upload(m->be, a->masked_rows, b->masked_rows, n * sizeof *a->masked_rows);
     if (!rc)
@@ -142,6 +147,26 @@ static double loss_at(const struct sec_model *m, int32_t i)
                                  : (double)((const float *)m->st->loss_host)[i];
 }
 
+/* All of a training pass that works on backend memory alone: losses to their place, gradients
+ * added. */
+static int train_pass(struct sec_model *m, double loss_scale)
+{
+    const struct sec_batch *b = m->st->batch;
+    int rc;
+    SEC_TRY(sec_encoder(m));
+    SEC_TRY(transform(m, m->st->a.masked_rows, b->n_masked));
+    for (int32_t i = 0, step = m->st->logit_rows_train; i < b->n_masked; i += step) {
+        int32_t n = b->n_masked - i < step ? b->n_masked - i : step;
+        SEC_TRY(logits(m, i, n, m->opt.act));
+        SEC_TRY(cross_entropy(m, i, n, m->opt.act, loss_scale, true));
+        SEC_TRY(logits_bwd(m, i, n));
+    }
+    SEC_TRY(transform_bwd(m, b->n_masked));
+    rc = sec_encoder_bwd(m);
+fail:
+    return rc;
+}
+
 int sec_model_train_mlm(struct sec_model *m, const struct sec_batch *b, double loss_scale,
                         uint64_t dropout_seed, double *loss_sum, int64_t *n_correct)
 {
@@ -150,27 +175,26 @@ int sec_model_train_mlm(struct sec_model *m, const struct sec_batch *b, double l
         *n_correct = 0;
     if (!m->opt.train)
         return sec_fail(SEC_ECONFIG, "this model was created for inference, not for training");
-    int rc;
-    SEC_TRY(sec_model_forward(m, b, true, dropout_seed));
     if (b->n_masked == 0)
-        return 0;
-    SEC_TRY(upload_masked(m, b));
-    SEC_TRY(transform(m, m->st->a.masked_rows, b->n_masked));
-    for (int32_t i = 0, step = m->st->logit_rows_train; i < b->n_masked; i += step) {
-        int32_t n = b->n_masked - i < step ? b->n_masked - i : step;
-        SEC_TRY(logits(m, i, n, m->opt.act));
-        SEC_TRY(cross_entropy(m, i, n, m->opt.act, loss_scale, true));
-        SEC_TRY(logits_bwd(m, i, n));
-    }
+        return sec_model_forward(m, b, true, dropout_seed);
+    m->st->have_forward = false;
+    const struct sec_batch *whole = b;
+    int rc;
+    SEC_TRY(sec_check_batch(m, b));
+    SEC_TRY(check_masked(m, b));
+    if (m->opt.pad)
+        whole = sec_padded(m, b);
+    SEC_TRY(sec_begin_pass(m, whole, true, dropout_seed));
+    SEC_TRY(upload_masked(m, whole));
+    SEC_TRY(sec_run_pass(m, loss_scale, train_pass));
     SEC_TRY(fetch_losses(m, b->n_masked, m->opt.act));
     for (int32_t i = 0; i < b->n_masked; i++) {
         *loss_sum += loss_at(m, i);
         if (n_correct)
             *n_correct += m->st->rank_host[i] == 0;
     }
-    SEC_TRY(transform_bwd(m, b->n_masked));
-    SEC_TRY(sec_encoder_bwd(m, b));
-    rc = m->be->sync(m->be);
+    m->st->n_given = b->n_tokens;
+    m->st->have_forward = true;
 fail:
     return rc;
 }
@@ -182,6 +206,7 @@ int sec_model_eval_mlm(struct sec_model *m, const struct sec_batch *b, float *lo
     SEC_TRY(sec_model_forward(m, b, false, 0));
     if (b->n_masked == 0)
         return 0;
+    SEC_TRY(check_masked(m, b));
     SEC_TRY(upload_masked(m, b));
     SEC_TRY(transform(m, m->st->a.masked_rows, b->n_masked));
     for (int32_t i = 0, step = m->st->logit_rows_eval; i < b->n_masked; i += step) {

@@ -37,7 +37,7 @@ static int alloc_host(struct sec_model *m)
         !st->a.layer)
         return sec_fail(SEC_ENOMEM, "out of memory for the host side of a model");
     sec_relative_index(&m->config, o->max_seqlen, st->rel_idx);
-    return 0;
+    return sec_padded_alloc(m);
 }
 
 static int alloc_backend(struct sec_model *m)
@@ -93,6 +93,7 @@ int sec_model_create(const struct sec_model_config *c, struct sec_backend *be,
     m->config = *c;
     m->be = be;
     m->opt = sec_model_resolve(c, o);
+    m->opt.pad = o->train && (o->pad || be->record_begin);
     SEC_TRY(sec_params_build(c, o->heads, o->num_labels, &m->params));
     m->st = calloc(1, sizeof *m->st);
     if (!m->st) {
@@ -129,6 +130,7 @@ void sec_model_free(struct sec_model *m)
         free(m->st->rank_host);
         free(m->st->loss_host);
         free(m->st->a.layer);
+        sec_padded_free(m);
         free(m->st);
     }
     sec_params_free(&m->params);
@@ -209,9 +211,9 @@ int sec_fetch_f32(struct sec_model *m, const void *src, enum sec_dtype t, int64_
 int sec_model_hidden_rows(struct sec_model *m, int64_t first, int64_t n, float *out)
 {
     int64_t h = m->config.hidden_size;
-    if (!m->st->have_forward || first < 0 || n < 0 || first + n > m->st->n_tokens)
+    if (!m->st->have_forward || first < 0 || n < 0 || first + n > m->st->n_given)
         return sec_fail(SEC_ECONFIG, "hidden states of rows %lld..%lld asked for; the pass has %d",
-                        (long long)first, (long long)(first + n), m->st->n_tokens);
+                        (long long)first, (long long)(first + n), m->st->n_given);
     return sec_fetch_f32(m, sec_at(sec_model_hidden(m), first * h, m->opt.act), m->opt.act, n * h,
                          out);
 }
@@ -222,5 +224,5 @@ int sec_model_layer_rows(struct sec_model *m, int layer, float *out)
         return sec_fail(SEC_ECONFIG, "hidden states of layer %d of %lld need a training model",
                         layer, (long long)m->config.num_hidden_layers);
     const void *x = layer ? m->st->a.layer[layer - 1].out : m->st->a.x0;
-    return sec_fetch_f32(m, x, m->opt.act, m->st->n_tokens * m->config.hidden_size, out);
+    return sec_fetch_f32(m, x, m->opt.act, m->st->n_given * m->config.hidden_size, out);
 }

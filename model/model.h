@@ -20,6 +20,13 @@ struct sec_model_options {
     int32_t max_tokens, max_seqs, max_seqlen;
     int32_t max_masked; /* rows of the head; 0 = max_tokens */
     int32_t logit_rows; /* rows of logits computed at once; 0 = a default (about 32 MB) */
+    /* Training passes have max_tokens tokens and masked rows in multiples of 256, so that they
+     * have few shapes; the rest is filled up with pads in sequences of their own, which change no
+     * value and no gradient. Set on a backend that records passes. */
+    bool pad;
+    /* Training keeps the input of a layer only and computes the rest again for its backward:
+     * about a third more work, the same bits. */
+    bool recompute;
 };
 
 struct sec_model {

@@ -32,7 +32,7 @@ struct sec_model_options sec_model_resolve(const struct sec_model_config *c,
 struct dims {
     int64_t t, h, inner, heads, r, b, m;
     size_t act, master;
-    bool train, dropout;
+    bool train, recompute, dropout;
 };
 
 static void plan_layer(struct cursor *k, const struct dims *d, struct sec_layer_acts *l)
@@ -53,19 +53,19 @@ static void plan_layer(struct cursor *k, const struct dims *d, struct sec_layer_
     l->rstd2 = take(k, d->t, d->master);
 }
 
-/* Training keeps every layer; inference walks between two hidden buffers, the first of which is x0,
- * so the convolution after layer 0 still finds it. */
+/* Training keeps every layer, or with recomputation its input and output; inference walks between
+ * two hidden buffers, the first of which is x0, so the convolution after layer 0 still finds it. */
 static void plan_layers(struct cursor *k, const struct dims *d, int64_t n, struct sec_acts *a)
 {
     a->x0 = take(k, d->t * d->h, d->act);
     void *other = d->train ? NULL : take(k, d->t * d->h, d->act);
     struct sec_layer_acts shared = {0};
-    if (!d->train)
+    if (!d->train || d->recompute)
         plan_layer(k, d, &shared);
     void *in = a->x0;
     for (int64_t i = 0; i < n; i++) {
         struct sec_layer_acts l = shared;
-        if (d->train)
+        if (d->train && !d->recompute)
             plan_layer(k, d, &l);
         l.in = in;
         l.out = d->train ? take(k, d->t * d->h, d->act) : in == a->x0 ? other : a->x0;
@@ -85,8 +85,6 @@ static void plan_head(struct cursor *k, const struct dims *d, uint64_t logits, s
     a->head_dt = d->train ? take(k, n, d->act) : NULL;
     a->head_mean = take(k, d->m, d->master);
     a->head_rstd = take(k, d->m, d->master);
-    a->loss = take(k, d->m, d->master);
-    a->rank = take(k, d->m, sizeof(int32_t));
     a->logits = take(k, (int64_t)logits, 1);
 }
 
@@ -112,6 +110,8 @@ static void plan_inputs(struct cursor *k, const struct dims *d, struct sec_acts 
     a->first_rows = take(k, d->b, sizeof *a->first_rows);
     a->masked_rows = take(k, d->m, sizeof *a->masked_rows);
     a->labels = take(k, d->m, sizeof *a->labels);
+    a->loss = take(k, d->m, d->master);
+    a->rank = take(k, d->m, sizeof *a->rank);
 }
 
 static void plan_grads(struct cursor *k, const struct dims *d, bool conv, struct sec_acts *a)
@@ -142,6 +142,7 @@ void sec_plan(const struct sec_model_config *c, const struct sec_model_options *
                      sec_dtype_size(o.act),
                      sec_dtype_size(sec_master_type(o.act)),
                      o.train,
+                     o.train && o.recompute,
                      c->hidden_dropout_prob > 0};
     size_t eval_size = sec_dtype_size(sec_master_type(o.act));
     uint64_t logits = (uint64_t)o.logit_rows * (uint64_t)c->vocab_size * d.act;

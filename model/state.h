@@ -20,7 +20,8 @@ enum {
 };
 #define REL_KEY (UINT64_C(1) << 63) /* apart from every sample << 16 | position */
 
-/* What backward needs of a layer. In inference all layers share one set. */
+/* What backward needs of a layer. In inference all layers share one set; with opt.recompute too,
+ * but for in and out. */
 struct sec_layer_acts {
     void *in;                      /* [T,H] input, = out of the layer before */
     void *qkv;                     /* [T,3H] */
@@ -34,10 +35,12 @@ struct sec_layer_acts {
 };
 
 struct sec_acts {
-    /* inputs of the pass */
+    /* inputs of the pass, and its losses */
     uint16_t *ids, *labels;
     uint64_t *row_key, *rel_key, *first_key, *seed;
     int32_t *masked_rows, *first_rows;
+    void *loss;
+    int32_t *rank;
     /* relative embeddings: master type, then act (the same when they agree) */
     void *rel_master, *rel_act, *rel_mean, *rel_rstd, *rel_drop;
     void *x0, *mean0, *rstd0;
@@ -46,8 +49,6 @@ struct sec_acts {
     /* MLM head over [M,H] and classifier over [B,H]. The head's buffers, the logits and the
      * feed-forward scratch are never live together and share memory. */
     void *head_x, *head_aux, *head_s, *head_t, *head_dt, *head_mean, *head_rstd, *logits;
-    void *loss;
-    int32_t *rank;
     void *pool_x, *pool_aux, *pool_y, *pool_d, *cls_logits, *cls_d;
     /* scratch */
     void *inner;                 /* [T, max(I, 4H)] */
@@ -56,6 +57,15 @@ struct sec_acts {
     void *grad_conv;             /* [T,H] */
     void *grad_rel;              /* [R,2H] act */
     void *grad_relm, *grad_reln; /* [R,H] master: sum over layers, one layer's share */
+};
+
+/* A batch filled up to the shape of all batches (batch.c); NULL pointers without opt.pad. */
+struct sec_padded {
+    struct sec_batch b;
+    int32_t *cu_seqlens, *masked_rows;
+    uint16_t *ids, *labels;
+    uint64_t *row_key;
+    bool *masked; /* [max_tokens] */
 };
 
 struct sec_model_state {
@@ -68,9 +78,11 @@ struct sec_model_state {
     int32_t *row_host;
     int32_t *rank_host;
     void *loss_host;
+    struct sec_padded padded;
     /* the last pass */
     const struct sec_batch *batch; /* valid only while a public call runs */
     int32_t n_tokens, n_seqs;
+    int32_t n_given; /* tokens without those that filled up */
     bool training, have_forward, have_classify;
 };
 
@@ -120,8 +132,25 @@ int sec_linear_bwd_input(struct sec_model *m, const void *dy, int64_t ldy, int64
 
 struct sec_attn sec_layer_attn(struct sec_model *m, int l);
 int sec_check_batch(const struct sec_model *m, const struct sec_batch *b);
-/* Backward of the encoder from grad_a (gradient of the last hidden states), consumed. */
-int sec_encoder_bwd(struct sec_model *m, const struct sec_batch *b);
+/* Makes a checked batch the one of the pass that follows and brings it to the backend, seed of
+ * dropout included. */
+int sec_begin_pass(struct sec_model *m, const struct sec_batch *b, bool training, uint64_t seed);
+/* Forward of the encoder over that batch; the host is not touched. */
+int sec_encoder(struct sec_model *m);
+/* Recomputation: everything of layer l but its output, as forward left it. */
+int sec_layer_again(struct sec_model *m, int l);
+/* The batch filled up; the masked rows that are added have SEC_NO_LABEL. It lives in the model
+ * until the next call. */
+int sec_padded_alloc(struct sec_model *m);
+void sec_padded_free(struct sec_model *m);
+const struct sec_batch *sec_padded(struct sec_model *m, const struct sec_batch *b);
+/* Runs a training pass over the batch that was begun, recorded or replayed where the backend does
+ * that (record.c). */
+int sec_run_pass(struct sec_model *m, double loss_scale,
+                 int (*pass)(struct sec_model *m, double loss_scale));
+/* Backward of the encoder from grad_a (gradient of the last hidden states), consumed; over the
+ * batch of the forward pass. */
+int sec_encoder_bwd(struct sec_model *m);
 /* Fetch n elements of type t as fp32. */
 int sec_fetch_f32(struct sec_model *m, const void *src, enum sec_dtype t, int64_t n, float *out);
 

@@ -86,7 +86,7 @@ void sec_cuda_graph_free(struct sec_cuda *s);
 int sec_cuda_set_sequences(struct sec_backend *b, const int32_t *cu_seqlens, int32_t n_seqs,
                            const uint16_t *rel_idx, int32_t rel_span);
 int sec_cuda_record_begin(struct sec_backend *b, const void *key, size_t key_bytes, bool *replayed);
-int sec_cuda_record_end(struct sec_backend *b);
+int sec_cuda_record_end(struct sec_backend *b, bool complete, bool *repeat);
 int sec_cuda_attn(struct sec_backend *b, const struct sec_attn *a);
 int sec_cuda_attn_bwd(struct sec_backend *b, const struct sec_attn *a);
 

@@ -5,6 +5,20 @@
 constexpr int THREADS = 256;
 
 template <class T>
+static __device__ void no_label(T *row, int64_t cols, bool want_grad, bool aligned, float *loss,
+                                int32_t *rank)
+{
+    const float zero[4] = {};
+    for (int64_t g = threadIdx.x; 4 * g < cols && want_grad; g += THREADS)
+        store4(row + 4 * g, cols - 4 * g < 4 ? (int)(cols - 4 * g) : 4, aligned, zero);
+    if (threadIdx.x == 0) {
+        loss[blockIdx.x] = 0;
+        if (rank)
+            rank[blockIdx.x] = -1;
+    }
+}
+
+template <class T>
 __global__ void xent_kernel(T *logits, int64_t cols, int64_t ld, const uint16_t *labels,
                             float scale, bool want_grad, bool aligned, float *loss, int32_t *rank)
 {
@@ -12,6 +26,10 @@ __global__ void xent_kernel(T *logits, int64_t cols, int64_t ld, const uint16_t 
     SMEM(int, shared_rank, THREADS / WARP);
     T *row = logits + (int64_t)blockIdx.x * ld;
     int64_t label = labels[blockIdx.x], groups = (cols + 3) / 4;
+    if (label == SEC_NO_LABEL) { /* the whole block */
+        no_label(row, cols, want_grad, aligned, loss, rank);
+        return;
+    }
     float own = to_float(row[label]), most = -INFINITY, sum = 0;
     int better = 0;
     for (int64_t g = threadIdx.x; g < groups; g += THREADS) {

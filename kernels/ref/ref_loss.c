@@ -3,6 +3,15 @@
 
 #include <math.h>
 
+static void no_label(const struct sec_xent *x, int64_t r)
+{
+    sec_ref_set(x->loss, sec_master_type(x->type), r, 0);
+    if (x->rank)
+        x->rank[r] = -1;
+    for (int64_t c = 0; c < x->cols && x->want_grad; c++)
+        sec_ref_set(x->logits, x->type, r * x->ld + c, 0);
+}
+
 static void xent_row(const struct sec_xent *x, int64_t r)
 {
     int64_t at = r * x->ld, label = x->labels[r];
@@ -27,7 +36,10 @@ static void xent_row(const struct sec_xent *x, int64_t r)
 int sec_ref_xent(struct sec_backend *b, const struct sec_xent *x)
 {
     for (int64_t r = 0; r < x->rows; r++)
-        xent_row(x, r);
+        if (x->labels[r] == SEC_NO_LABEL)
+            no_label(x, r);
+        else
+            xent_row(x, r);
     return 0;
 }
 

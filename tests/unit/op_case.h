@@ -29,6 +29,7 @@ enum flag {
     F_PAD = 256,
     F_INFERENCE = 512, /* optional outputs are NULL */
     F_LARGE = 1024,    /* logits of wide range */
+    F_NO_LABEL = 2048, /* of every third row */
 };
 
 struct op_case {

@@ -58,6 +58,7 @@ static const struct op_case cases[] = {
     {.op = &op_xent, .dim = {65, 1000}},
     {.op = &op_xent, .dim = {3, 29952}},
     {.op = &op_xent, .dim = {9, 513}, .flags = F_LARGE},
+    {.op = &op_xent, .dim = {8, 130}, .flags = F_NO_LABEL},
     {.op = &op_adamw, .dim = {1, 1}},
     {.op = &op_adamw, .dim = {63, 1}},
     {.op = &op_adamw, .dim = {70001, 9}},
