@@ -102,11 +102,12 @@ static void round_bias(struct call *c)
 }
 
 /* One case of one type against ref; the number of outputs out of bounds. */
-static int compare_case(struct sec_backend *b, struct sec_backend *ref, const struct op_case *oc,
-                        enum sec_dtype type)
+static int compare_case(struct sec_backend *b, const struct op_case *oc, enum sec_dtype type)
 {
+    struct sec_backend *ref;
     struct call want, got;
     int bad = 0;
+    assert_int_equal(sec_backend_ref(&ref), 0);
     call_init(&want, oc, type);
     call_init(&got, oc, type);
     round_bias(&want);
@@ -117,18 +118,6 @@ static int compare_case(struct sec_backend *b, struct sec_backend *ref, const st
             bad += compare_tensor(&got, &got.t[j], &want.t[j], b->name);
     call_free(&got);
     call_free(&want);
-    return bad;
-}
-
-static int compare_cases(const struct op_case *list, int n)
-{
-    struct sec_backend *ref, *b = open_cuda();
-    int bad = 0;
-    assert_int_equal(sec_backend_ref(&ref), 0);
-    for (int i = 0; i < n; i++)
-        for (int t = 0; t < 2 && has(b, &list[i]); t++)
-            bad += compare_case(b, ref, &list[i], types[t]);
-    b->destroy(b);
     ref->destroy(ref);
     return bad;
 }
@@ -168,6 +157,19 @@ static int check_rows(struct sec_backend *b, const struct op_case *oc, enum sec_
         bad += check_slice(b, &whole, 0, 1) + check_slice(b, &whole, rows / 2, 1) +
                check_slice(b, &whole, rows > 2, rows > 2 ? rows - 2 : 1);
     call_free(&whole);
+    return bad;
+}
+
+/* Calls f for every case of at most `rows` rows and every type; the sum of what it returns. */
+static int for_cases(const struct op_case *list, int n, int64_t rows,
+                     int (*f)(struct sec_backend *b, const struct op_case *oc, enum sec_dtype t))
+{
+    struct sec_backend *b = open_cuda();
+    int bad = 0;
+    for (int i = 0; i < n; i++)
+        for (int t = 0; t < 2 && list[i].dim[0] <= rows && has(b, &list[i]); t++)
+            bad += f(b, &list[i], types[t]);
+    b->destroy(b);
     return bad;
 }
 
