@@ -217,11 +217,16 @@ __global__ void relative_kernel(Attn<T> a, T *dqr, T *dkr, int64_t ld_drel, int 
                 head.gradient(tile.row + threadIdx.x, tile.row + threadIdx.x - delta, &unused,
                               &d_sum[threadIdx.x]);
             __syncthreads();
-            for (int c = threadIdx.x; c < a.head_dim; c += THREADS)
+            /* Sums of sums: one long one would lose digits. */
+            for (int c = threadIdx.x; c < a.head_dim; c += THREADS) {
+                float by_q = 0, by_k = 0;
                 for (int64_t u = low; u < high; u++) {
-                    dk[c] += d_sum[u] * to_float(head.q(tile.row + u)[c]);
-                    dq[c] += d_sum[u] * to_float(head.k(tile.row + u - delta)[c]);
+                    by_q += d_sum[u] * to_float(head.q(tile.row + u)[c]);
+                    by_k += d_sum[u] * to_float(head.k(tile.row + u - delta)[c]);
                 }
+                dk[c] += by_q;
+                dq[c] += by_k;
+            }
             __syncthreads();
         }
     }
