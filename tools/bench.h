@@ -17,6 +17,8 @@ struct sec_bench_row {
 
 struct sec_bench {
     double seconds;             /* least time a row */
+    const char *device;         /* backend of peak, gemm, attention, rows, train and infer */
+    int precision;              /* enum sec_precision of train and infer; -1: both */
     const char *config;         /* model of train and infer */
     const struct sec_list *set; /* overrides of the configuration */
     const char *lengths;        /* lengths of a batch's sequences, "512x8" or "37,512,90" */
@@ -33,9 +35,16 @@ int sec_bench_time(struct sec_bench *b, const char *name, const char *unit, doub
                    double peak, int (*fn)(void *ctx), void *ctx);
 int sec_bench_add(struct sec_bench *b, const struct sec_bench_row *row);
 
+/* n values of -1 .. 1 in memory of the backend. */
+int sec_bench_values(struct sec_backend *be, int64_t n, enum sec_dtype type, void **out);
+/* How many calls a timed run makes before it waits for the backend. */
+int sec_bench_calls(const struct sec_backend *be);
+const char *sec_bench_type(enum sec_dtype type);
+
 int sec_bench_peak(struct sec_bench *b);
 int sec_bench_gemm(struct sec_bench *b);
 int sec_bench_attention(struct sec_bench *b);
+int sec_bench_rows(struct sec_bench *b);
 int sec_bench_train(struct sec_bench *b);
 int sec_bench_infer(struct sec_bench *b);
 int sec_bench_tokenizer(struct sec_bench *b);

@@ -1,8 +1,8 @@
-/* Peak, matrix multiplication and attention of the cpu backend. */
+/* Peak, matrix multiplication and attention of a backend. A device is timed over several calls
+ * before it is waited for, so that launches do not count. */
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "kernels/cpu/peak.h"
 #include "model/model.h"
 #include "tools/bench.h"
 
@@ -10,35 +10,61 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const type_names[] = {"fp32", "bf16"};
-
-int sec_bench_peak(struct sec_bench *b)
+const char *sec_bench_type(enum sec_dtype type)
 {
-    int rc = 0;
-    for (int t = 0; t < 2; t++) {
-        struct sec_bench_row r = {.unit = "GFLOP/s", .runs = 1};
-        snprintf(r.name, sizeof r.name, "peak %s", type_names[t]);
-        r.value = r.best = sec_cpu_peak_gflops(t ? SEC_BF16 : SEC_F32);
-        SEC_TRY(sec_bench_add(b, &r));
-    }
-fail:
-    return rc;
+    return type == SEC_BF16 ? "bf16" : "fp32";
 }
 
-/* n values of about unit size, as fp32 or bf16. */
-static void *random_values(int64_t n, enum sec_dtype type)
+int sec_bench_calls(const struct sec_backend *be)
 {
-    void *p = sec_alloc_aligned((size_t)n * sec_dtype_size(type));
+    return be->host ? 1 : 10;
+}
+
+int sec_bench_values(struct sec_backend *be, int64_t n, enum sec_dtype type, void **out)
+{
+    size_t bytes = (size_t)n * sec_dtype_size(type);
+    void *p = sec_alloc_aligned(bytes);
     struct sec_rng g = sec_rng_make(1, SEC_STREAM_SAMPLE, (uint64_t)n);
-    for (int64_t i = 0; p && i < n; i++) {
+    *out = NULL;
+    if (!p)
+        return sec_fail(SEC_ENOMEM, "no memory for %lld values", (long long)n);
+    for (int64_t i = 0; i < n; i++) {
         float v = (float)(sec_rng_u32(&g) >> 8) * 0x1p-23f - 1;
         if (type == SEC_BF16)
             ((uint16_t *)p)[i] = sec_f32_to_bf16(v);
         else
             ((float *)p)[i] = v;
     }
-    return p;
+    int rc = be->alloc(be, bytes, out);
+    if (!rc)
+        rc = be->upload(be, *out, p, bytes);
+    if (!rc)
+        rc = be->sync(be);
+    sec_free_aligned(p);
+    return rc;
 }
+
+/* m, n, k, and whether it is a weight gradient (A and C as in dW += dYᵀ X). */
+struct gemm_shape {
+    int m, n, k;
+    bool gradient;
+};
+static const struct gemm_shape host_shapes[] = {
+    {4096, 384, 128, false},  {4096, 512, 128, false},  {4096, 128, 512, false},
+    {600, 29952, 128, false}, {4096, 1152, 384, false}, {4096, 1536, 384, false},
+    {4096, 384, 1536, false}, {4096, 2304, 768, false}, {4096, 3072, 768, false},
+    {4096, 768, 3072, false}, {384, 128, 4096, true},   {1536, 384, 4096, true},
+    {3072, 768, 4096, true},  {1, 3072, 768, false},    {32, 3072, 768, false}};
+/* Of base and large, 32,768 tokens. */
+static const struct gemm_shape device_shapes[] = {
+    {32768, 2304, 768, false},  {32768, 768, 768, false},   {32768, 3072, 768, false},
+    {32768, 768, 3072, false},  {2304, 768, 32768, true},   {3072, 768, 32768, true},
+    {768, 3072, 32768, true},   {560, 29952, 768, false},   {29952, 768, 560, true},
+    {32768, 3072, 1024, false}, {32768, 4096, 1024, false}, {32768, 1024, 4096, false},
+    {4096, 1024, 32768, true}};
+/* What a device is measured by. */
+static const struct gemm_shape peak_shape[] = {{4096, 4096, 4096, false},
+                                               {8192, 8192, 8192, false}};
 
 struct gemm_run {
     struct sec_backend *be;
@@ -48,56 +74,110 @@ struct gemm_run {
 static int run_gemm(void *ctx)
 {
     struct gemm_run *r = ctx;
-    return r->be->gemm(r->be, &r->g);
+    int rc = 0;
+    for (int i = 0; !rc && i < sec_bench_calls(r->be); i++)
+        rc = r->be->gemm(r->be, &r->g);
+    return rc ? rc : r->be->sync(r->be);
 }
 
-/* m, n, k, and whether it is a weight gradient (A and C as in dW += dYᵀ X). */
-static const struct {
-    int m, n, k;
-    bool gradient;
-} gemm_shapes[] = {{4096, 384, 128, false},  {4096, 512, 128, false},  {4096, 128, 512, false},
-                   {600, 29952, 128, false}, {4096, 1152, 384, false}, {4096, 1536, 384, false},
-                   {4096, 384, 1536, false}, {4096, 2304, 768, false}, {4096, 3072, 768, false},
-                   {4096, 768, 3072, false}, {384, 128, 4096, true},   {1536, 384, 4096, true},
-                   {3072, 768, 4096, true},  {1, 3072, 768, false},    {32, 3072, 768, false}};
-
-static int one_gemm(struct sec_bench *b, struct sec_backend *be, size_t i, enum sec_dtype type)
+/* peak: FLOP/s to set it against, 0: none. */
+static int one_gemm(struct sec_bench *b, struct sec_backend *be, const struct gemm_shape *s,
+                    enum sec_dtype type, double peak)
 {
-    int64_t m = gemm_shapes[i].m, n = gemm_shapes[i].n, k = gemm_shapes[i].k;
-    bool grad = gemm_shapes[i].gradient;
-    enum sec_dtype c_type = grad ? SEC_F32 : type;
+    int64_t m = s->m, n = s->n, k = s->k;
+    enum sec_dtype c_type = s->gradient ? SEC_F32 : type;
+    double work = 2e-9 * (double)m * (double)n * (double)k * sec_bench_calls(be);
     char name[96];
-    int rc = 0;
+    int rc;
     struct gemm_run r = {be,
                          {.m = m,
                           .n = n,
                           .k = k,
-                          .trans_a = grad,
-                          .trans_b = !grad,
-                          .accumulate = grad,
+                          .trans_a = s->gradient,
+                          .trans_b = !s->gradient,
+                          .accumulate = s->gradient,
                           .ab_type = type,
                           .c_type = c_type,
-                          .lda = grad ? m : k,
-                          .ldb = grad ? n : k,
+                          .lda = s->gradient ? m : k,
+                          .ldb = s->gradient ? n : k,
                           .ldc = n}};
-    void *a = random_values(m * k, type), *w = random_values(n * k, type);
-    void *c = random_values(m * n, c_type);
-    if (!a || !w || !c) {
-        rc = sec_fail(SEC_ENOMEM, "no memory for a product of %lld x %lld x %lld", (long long)m,
-                      (long long)n, (long long)k);
-        goto fail;
-    }
-    r.g.a = a;
+    void *x = NULL, *w = NULL;
+    SEC_TRY(sec_bench_values(be, m * k, type, &x));
+    SEC_TRY(sec_bench_values(be, n * k, type, &w));
+    SEC_TRY(sec_bench_values(be, m * n, c_type, &r.g.c));
+    r.g.a = x;
     r.g.b = w;
-    r.g.c = c;
-    snprintf(name, sizeof name, "gemm %s %s%lldx%lldx%lld", type_names[type == SEC_BF16],
-             grad ? "dW " : "", (long long)m, (long long)n, (long long)k);
-    SEC_TRY(sec_bench_time(b, name, "GFLOP/s", 2e-9 * (double)m * (double)n * (double)k,
-                           be->peak_flops(be, type) * 1e-9, run_gemm, &r));
+    snprintf(name, sizeof name, "gemm %s %s%lldx%lldx%lld", sec_bench_type(type),
+             s->gradient ? "dW " : "", (long long)m, (long long)n, (long long)k);
+    rc = sec_bench_time(b, name, "GFLOP/s", work, peak * 1e-9, run_gemm, &r);
 fail:
-    sec_free_aligned(a);
-    sec_free_aligned(w);
-    sec_free_aligned(c);
+    be->free(be, x);
+    be->free(be, w);
+    be->free(be, r.g.c);
+    return rc;
+}
+
+/* FLOP/s of this type: the backend's own measure, or a large product, which becomes a row. */
+static int peak_of(struct sec_bench *b, struct sec_backend *be, enum sec_dtype type, double *out)
+{
+    *out = be->peak_flops ? be->peak_flops(be, type) : 0;
+    if (be->host || *out > 0)
+        return 0;
+    int rc = one_gemm(b, be, &peak_shape[type == SEC_BF16], type, 0);
+    if (!rc)
+        *out = b->row[b->n_rows - 1].value * 1e9;
+    return rc;
+}
+
+struct copy_run {
+    struct sec_backend *be;
+    void *from, *to;
+};
+enum { COPY_BYTES = 1 << 28 };
+
+static int run_copy(void *ctx)
+{
+    struct copy_run *r = ctx;
+    int rc = 0;
+    for (int i = 0; !rc && i < sec_bench_calls(r->be); i++)
+        rc = r->be->copy(r->be, r->to, r->from, COPY_BYTES);
+    return rc ? rc : r->be->sync(r->be);
+}
+
+/* Memory of a device, bytes read and bytes written. */
+static int bench_copy(struct sec_bench *b, struct sec_backend *be)
+{
+    struct copy_run r = {.be = be};
+    int rc;
+    SEC_TRY(sec_bench_values(be, COPY_BYTES / 4, SEC_F32, &r.from));
+    SEC_TRY(be->alloc(be, COPY_BYTES, &r.to));
+    rc =
+        sec_bench_time(b, "copy", "GB/s", 2e-9 * COPY_BYTES * sec_bench_calls(be), 0, run_copy, &r);
+fail:
+    be->free(be, r.from);
+    be->free(be, r.to);
+    return rc;
+}
+
+int sec_bench_peak(struct sec_bench *b)
+{
+    struct sec_backend *be = NULL;
+    int rc;
+    SEC_TRY(sec_backend_open(b->device, &be));
+    for (int t = 0; t < 2; t++) {
+        struct sec_bench_row r = {.unit = "GFLOP/s", .runs = 1};
+        enum sec_dtype type = t ? SEC_BF16 : SEC_F32;
+        snprintf(r.name, sizeof r.name, "peak %s", sec_bench_type(type));
+        SEC_TRY(peak_of(b, be, type, &r.value));
+        r.value = r.best = r.value * 1e-9;
+        if (r.value > 0)
+            SEC_TRY(sec_bench_add(b, &r));
+    }
+    if (!be->host)
+        rc = bench_copy(b, be);
+fail:
+    if (be)
+        be->destroy(be);
     return rc;
 }
 
@@ -105,10 +185,16 @@ int sec_bench_gemm(struct sec_bench *b)
 {
     struct sec_backend *be = NULL;
     int rc;
-    SEC_TRY(sec_backend_cpu(&be));
-    for (int t = 0; t < 2; t++)
-        for (size_t i = 0; i < sizeof gemm_shapes / sizeof *gemm_shapes; i++)
-            SEC_TRY(one_gemm(b, be, i, t ? SEC_BF16 : SEC_F32));
+    SEC_TRY(sec_backend_open(b->device, &be));
+    const struct gemm_shape *shape = be->host ? host_shapes : device_shapes;
+    size_t n = be->host ? sizeof host_shapes / sizeof *host_shapes
+                        : sizeof device_shapes / sizeof *device_shapes;
+    for (int t = 0; t < 2; t++) {
+        double peak;
+        SEC_TRY(peak_of(b, be, t ? SEC_BF16 : SEC_F32, &peak));
+        for (size_t i = 0; i < n && (be->host || t); i++)
+            SEC_TRY(one_gemm(b, be, &shape[i], t ? SEC_BF16 : SEC_F32, peak));
+    }
 fail:
     if (be)
         be->destroy(be);
@@ -123,22 +209,32 @@ struct attn_run {
 static int run_attn(void *ctx)
 {
     struct attn_run *r = ctx;
-    return r->be->attn(r->be, &r->a);
+    int rc = 0;
+    for (int i = 0; !rc && i < sec_bench_calls(r->be); i++)
+        rc = r->be->attn(r->be, &r->a);
+    return rc ? rc : r->be->sync(r->be);
 }
 
 static int run_attn_bwd(void *ctx)
 {
     struct attn_run *r = ctx;
-    return r->be->attn_bwd(r->be, &r->a);
+    int rc = 0;
+    for (int i = 0; !rc && i < sec_bench_calls(r->be); i++)
+        rc = r->be->attn_bwd(r->be, &r->a);
+    return rc ? rc : r->be->sync(r->be);
 }
 
 enum { HEAD_DIM = 64 };
 
 /* tokens, sequence length, heads, position buckets */
-static const struct {
+struct attn_shape {
     int tokens, len, heads, k;
-} attn_shapes[] = {
+};
+static const struct attn_shape host_attn[] = {
     {4096, 128, 2, 64}, {4096, 512, 2, 64}, {4096, 512, 12, 256}, {8192, 8192, 12, 256}};
+static const struct attn_shape device_attn[] = {{32768, 512, 12, 256},  {32768, 1024, 12, 256},
+                                                {32768, 2048, 12, 256}, {32768, 8192, 12, 256},
+                                                {32768, 1024, 16, 256}, {48000, 48000, 12, 256}};
 
 /* Operands out of two buffers: rows [T,H] x 8 (q k v o d_o dq dk dv) and [R,H] x 4 (qr kr dqr dkr).
  */
@@ -164,36 +260,28 @@ static void point_operands(struct sec_attn *a, char *rows, char *rel)
 static int time_attn(struct sec_bench *b, struct attn_run *r)
 {
     const struct sec_attn *a = &r->a;
+    double work = (double)a->n_tokens * sec_bench_calls(r->be);
     char shape[48], name[96];
     int rc;
-    snprintf(shape, sizeof shape, "%s %dx%d h%d r%d", type_names[a->act == SEC_BF16], a->n_seqs,
+    snprintf(shape, sizeof shape, "%s %dx%d h%d r%d", sec_bench_type(a->act), a->n_seqs,
              a->max_seqlen, a->heads, a->rel_rows);
     snprintf(name, sizeof name, "attention %s", shape);
-    SEC_TRY(sec_bench_time(b, name, "tokens/s", a->n_tokens, 0, run_attn, r));
+    SEC_TRY(sec_bench_time(b, name, "tokens/s", work, 0, run_attn, r));
     snprintf(name, sizeof name, "attention backward %s", shape);
-    SEC_TRY(sec_bench_time(b, name, "tokens/s", a->n_tokens, 0, run_attn_bwd, r));
+    SEC_TRY(sec_bench_time(b, name, "tokens/s", work, 0, run_attn_bwd, r));
 fail:
     return rc;
 }
 
-static int one_attn(struct sec_bench *b, struct sec_backend *be, size_t i, enum sec_dtype type)
+static int one_attn(struct sec_bench *b, struct sec_backend *be, const struct attn_shape *shape,
+                    enum sec_dtype type)
 {
-    int32_t t = attn_shapes[i].tokens, s = attn_shapes[i].len, h = attn_shapes[i].heads;
-    int64_t width = h * HEAD_DIM, rel = 2 * attn_shapes[i].k;
-    struct sec_model_config mc = {.position_buckets = attn_shapes[i].k,
-                                  .max_relative_positions = 512};
+    int32_t t = shape->tokens, s = shape->len, h = shape->heads;
+    int64_t width = h * HEAD_DIM, rel = 2 * shape->k;
+    struct sec_model_config mc = {.position_buckets = shape->k, .max_relative_positions = 512};
     int32_t *cu = malloc(((size_t)(t / s) + 1) * sizeof *cu);
     uint16_t *idx = malloc((2 * (size_t)s - 1) * sizeof *idx);
-    float *lse = sec_alloc_aligned((size_t)t * (size_t)h * sizeof *lse);
-    char *rows = random_values(8 * t * width, type), *rr = random_values(4 * rel * width, type);
-    int rc;
-    if (!cu || !idx || !lse || !rows || !rr) {
-        rc = sec_fail(SEC_ENOMEM, "no memory for attention over %d tokens", t);
-        goto fail;
-    }
-    for (int32_t j = 0; j <= t / s; j++)
-        cu[j] = j * s;
-    sec_relative_index(&mc, s, idx);
+    void *rows = NULL, *rr = NULL;
     struct attn_run r = {be,
                          {.n_tokens = t,
                           .n_seqs = t / s,
@@ -205,16 +293,26 @@ static int one_attn(struct sec_bench *b, struct sec_backend *be, size_t i, enum 
                           .act = type,
                           .scale = (float)(1 / sqrt(3.0 * HEAD_DIM)),
                           .cu_seqlens = cu,
-                          .rel_idx = idx,
-                          .lse = lse}};
+                          .rel_idx = idx}};
+    int rc;
+    if (!cu || !idx) {
+        rc = sec_fail(SEC_ENOMEM, "no memory for attention over %d tokens", t);
+        goto fail;
+    }
+    for (int32_t j = 0; j <= t / s; j++)
+        cu[j] = j * s;
+    sec_relative_index(&mc, s, idx);
+    SEC_TRY(be->alloc(be, (size_t)t * (size_t)h * sizeof(float), (void **)&r.a.lse));
+    SEC_TRY(sec_bench_values(be, 8 * t * width, type, &rows));
+    SEC_TRY(sec_bench_values(be, 4 * rel * width, type, &rr));
     point_operands(&r.a, rows, rr);
     rc = time_attn(b, &r);
 fail:
     free(cu);
     free(idx);
-    sec_free_aligned(lse);
-    sec_free_aligned(rows);
-    sec_free_aligned(rr);
+    be->free(be, r.a.lse);
+    be->free(be, rows);
+    be->free(be, rr);
     return rc;
 }
 
@@ -222,10 +320,13 @@ int sec_bench_attention(struct sec_bench *b)
 {
     struct sec_backend *be = NULL;
     int rc;
-    SEC_TRY(sec_backend_cpu(&be));
-    for (int t = 0; t < 2; t++)
-        for (size_t i = 0; i < sizeof attn_shapes / sizeof *attn_shapes; i++)
-            SEC_TRY(one_attn(b, be, i, t ? SEC_BF16 : SEC_F32));
+    SEC_TRY(sec_backend_open(b->device, &be));
+    const struct attn_shape *shape = be->host ? host_attn : device_attn;
+    size_t n =
+        be->host ? sizeof host_attn / sizeof *host_attn : sizeof device_attn / sizeof *device_attn;
+    for (int t = be->host ? 0 : 1; t < 2; t++)
+        for (size_t i = 0; i < n; i++)
+            SEC_TRY(one_attn(b, be, &shape[i], t ? SEC_BF16 : SEC_F32));
 fail:
     if (be)
         be->destroy(be);

@@ -109,13 +109,14 @@ static int open_run(struct sec_bench *b, struct model_run *r, bool train, int pr
     r->c.precision = precision;
     SEC_TRY(sec_train_config_check(&r->c));
     SEC_TRY(make_batch(r, b->lengths));
-    SEC_TRY(sec_backend_open(r->c.backend, &r->be));
+    SEC_TRY(sec_backend_open(strcmp(b->device, "auto") ? b->device : r->c.backend, &r->be));
     struct sec_model_options o = {.act = sec_train_act(&r->c),
                                   .train = train,
                                   .heads = SEC_HEAD_MLM,
                                   .max_tokens = r->batch.n_tokens,
                                   .max_seqs = r->batch.n_seqs,
-                                  .max_seqlen = r->batch.max_seqlen};
+                                  .max_seqlen = r->batch.max_seqlen,
+                                  .pad = r->be->record_begin != NULL};
     SEC_TRY(sec_model_create(&r->c.model, r->be, &o, &r->m));
     SEC_TRY(sec_model_init(r->m, 1));
     if (train)
@@ -165,7 +166,8 @@ fail:
 static int infer_once(void *ctx)
 {
     struct model_run *r = ctx;
-    return sec_model_forward(r->m, &r->batch, false, 0);
+    int rc = sec_model_forward(r->m, &r->batch, false, 0);
+    return rc ? rc : r->be->sync(r->be);
 }
 
 /* Name of the configuration: "configs/tiny.yaml" -> "tiny". */
@@ -182,6 +184,8 @@ static int bench_model(struct sec_bench *b, bool train)
     config_name(b->config, model, sizeof model);
     for (int p = SEC_PRECISION_BF16; p <= SEC_PRECISION_FP32; p++) {
         struct model_run r = {0};
+        if (b->precision >= 0 && b->precision != p)
+            continue;
         rc = open_run(b, &r, train, p);
         snprintf(name, sizeof name, "%s %s %s", train ? "train" : "infer", model,
                  p == SEC_PRECISION_BF16 ? "bf16" : "fp32");

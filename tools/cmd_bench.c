@@ -7,13 +7,15 @@
 #include "base/version.h"
 #include "tools/bench.h"
 #include "tools/commands.h"
+#include "train/config.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct opts {
-    char *config, *lengths, *text, *tokenizer, *data, *json;
+    char *config, *lengths, *text, *tokenizer, *data, *json, *device;
+    int precision;
     struct sec_list set;
     double seconds;
 };
@@ -23,6 +25,10 @@ static const struct sec_opt opts[] = {
      NULL, "FILE", "model of train and infer"},
     {"set", 0, SEC_T_STRING, true, offsetof(struct opts, set), NULL, 0, 0, NULL, "KEY=VALUE",
      "override one key of the configuration"},
+    {"device", 0, SEC_T_STRING, false, offsetof(struct opts, device), "auto", 0, 0, NULL, "DEVICE",
+     "cpu, cuda, ref or auto, for peak, gemm, attention, rows, train and infer"},
+    {"precision", 0, SEC_T_ENUM, false, offsetof(struct opts, precision), "both", 0, 0,
+     "bf16|fp32|both", NULL, "of train and infer"},
     {"lengths", 0, SEC_T_STRING, false, offsetof(struct opts, lengths), "512x8", 0, 0, NULL, "LIST",
      "sequence lengths of the batch of train and infer: 512x8 or 37,512,90"},
     {"text", 0, SEC_T_STRING, false, offsetof(struct opts, text), NULL, 0, 0, NULL, "PATH",
@@ -41,9 +47,10 @@ static const struct {
     const char *name;
     int (*run)(struct sec_bench *b);
 } items[] = {{"peak", sec_bench_peak},           {"gemm", sec_bench_gemm},
-             {"attention", sec_bench_attention}, {"train", sec_bench_train},
-             {"infer", sec_bench_infer},         {"tokenizer", sec_bench_tokenizer},
-             {"corpus", sec_bench_corpus},       {"loader", sec_bench_loader}};
+             {"attention", sec_bench_attention}, {"rows", sec_bench_rows},
+             {"train", sec_bench_train},         {"infer", sec_bench_infer},
+             {"tokenizer", sec_bench_tokenizer}, {"corpus", sec_bench_corpus},
+             {"loader", sec_bench_loader}};
 enum { N_ITEMS = sizeof items / sizeof *items, MAX_RUNS = 1000 };
 
 int sec_bench_add(struct sec_bench *b, const struct sec_bench_row *row)
@@ -158,7 +165,7 @@ static int check_names(char **args, int n)
             known |= !strcmp(args[a], names[i]);
         if (!known)
             return sec_fail(SEC_EUSAGE,
-                            "no benchmark '%s': there are peak, gemm, attention, train, "
+                            "no benchmark '%s': there are peak, gemm, attention, rows, train, "
                             "infer, tokenizer, corpus, loader",
                             args[a]);
     }
@@ -178,6 +185,8 @@ static int run(const void *values, char **args, int n)
 {
     const struct opts *o = values;
     struct sec_bench b = {.seconds = o->seconds,
+                          .device = o->device,
+                          .precision = o->precision > SEC_PRECISION_FP32 ? -1 : o->precision,
                           .config = o->config,
                           .set = &o->set,
                           .lengths = o->lengths,
@@ -205,11 +214,12 @@ fail:
 
 const struct sec_command sec_cmd_bench = {
     .name = "bench",
-    .synopsis = "[peak|gemm|attention|train|infer|tokenizer|corpus|loader]...",
+    .synopsis = "[peak|gemm|attention|rows|train|infer|tokenizer|corpus|loader]...",
     .summary = "measure kernels, training, inference and the data path on this machine",
     .details =
         "Rows are medians of repeated runs. GEMM is set against the measured peak of a loop of "
-        "multiply-adds on registers. tools/bench-peers runs the same work in PyTorch and Hugging "
+        "multiply-adds on registers, or of a large product on a device. tools/bench-peers runs the "
+        "same work in PyTorch and Hugging "
         "Face tokenizers beside it.",
     .opts = opts,
     .values_size = sizeof(struct opts),

@@ -1,9 +1,9 @@
 # Every benchmark runs and says what it measured; the report of a run is one self-contained page.
 . tests/cli/fixture.sh
 
-"$SECENC" bench peak train infer tokenizer corpus loader --config configs/nano.yaml --lengths 64x4,9 \
+"$SECENC" bench peak rows train infer tokenizer corpus loader --config configs/nano.yaml --lengths 64x4,9 \
     --seconds 0.01 --text "$FIX/logs" --json "$T/bench.json" --quiet >"$T/table"
-for row in "peak bf16" "train nano bf16" "train nano fp32" "infer nano bf16" "tokenizer encode, 1 thread" \
+for row in "peak bf16" "adamw bf16" "train nano bf16" "train nano fp32" "infer nano bf16" "tokenizer encode, 1 thread" \
     "tokenizer train" "corpus build, 1 thread" "loader, 1 thread, masked"; do
     grep -q "^$row" "$T/table" || fail "no row '$row' in $(cat "$T/table")"
     grep -q "\"name\": *\"$row" "$T/bench.json" || fail "no '$row' in the JSON"
