@@ -47,81 +47,85 @@ def slot(delta):
 
 # ---------------------------------------------------------------- attention, as attn_tile.h walks it
 
-ROWS = 64  # rows of a block and of a column tile
+ROWS, FORWARD_COLUMNS, BACKWARD_COLUMNS = 64, 64, 32  # of a tile: attn_fwd.cu, attn_bwd.cu
 
 
-def pairs(length):
-    """Pairs of tiles by their distance: (how many, mode, window rows fetched, strip units a warp)."""
-    tiles, last = length // ROWS, length - 1
+class Walk:
+    """All pairs of tiles of one head of one sequence, column tiles ascending in every block."""
 
-    def at(delta):
-        return slot(max(-last, min(delta, last)))
+    def __init__(self, length, columns):
+        self.length, self.columns, self.pairs = length, columns, 0
+        self.modes, self.window_rows, self.strip_units = {}, 0, 0.0
+        blocks, steps, last = length // ROWS, length // columns, length - 1
+        linear = next(d for d in range(1, 2 * BUCKETS) if slot(d + 1) != BUCKETS + d + 1)
 
-    def window(diff):
-        return at(diff - (ROWS - 1)), at(diff + ROWS - 1)
+        def at(delta):
+            return slot(max(-last, min(delta, last)))
 
-    linear = next(d for d in range(1, 2 * BUCKETS) if slot(d + 1) != BUCKETS + d + 1)
-    out = []
-    for step in range(-(tiles - 1), tiles):
-        diff, (low, high) = step * ROWS, window(step * ROWS)
-        rows = high - low + 1
-        if step < tiles - 1:  # columns ascend: the pair before was at diff + 64
-            _, before_high = window(diff + ROWS)
-            before_low = window(diff + ROWS)[0]
-            fetched = max(0, min(high, before_low - 1) - low + 1) if before_low <= high <= before_high else rows
-        else:
-            fetched = rows
-        if max(abs(diff - (ROWS - 1)), diff + ROWS - 1) <= linear:
-            mode, units = "linear", 2 * ((ROWS + 14) // 8 + 1)
-        elif low == high:
-            mode, units = "constant", 1
-        else:
-            spans = [(diff + 16 * w - (ROWS - 1), diff + 16 * w + 15) for w in range(4)]
-            spans += [(diff - 16 * g - 15, diff - 16 * g + ROWS - 1) for g in range(4)]
-            mode, units = "table", sum((at(b) - at(a)) // 8 + 1 for a, b in spans) / 4
-        # The first column tile of a row of tiles finds an empty ring.
-        first = 1 if step >= 0 else 0
-        out.append((tiles - abs(step) - first, mode, fetched, units))
-        if first:
-            out.append((1, mode, rows, units))
-    return [p for p in out if p[0]]
+        def window(diff):
+            return at(diff - (columns - 1)), at(diff + ROWS - 1)
 
+        for diff in range(-(steps - 1) * columns, (blocks - 1) * ROWS + 1, columns):
+            # Blocks whose row tile and some column tile are this far apart; the first column tile of one of them.
+            least = max(0, -(-diff // ROWS))
+            most = min(blocks - 1, ((steps - 1) * columns + diff) // ROWS)
+            count, first = max(0, most - least + 1), 1 if diff >= 0 and diff % ROWS == 0 else 0
+            if not count:
+                continue
+            low, high = window(diff)
+            before_low, before_high = window(diff + columns)
+            fetched = high - low + 1
+            if before_low <= high <= before_high:
+                fetched = max(0, before_low - low)
+            mode, units = self.pair(diff, low == high, linear, at)
+            self.pairs += count
+            self.modes[mode] = self.modes.get(mode, 0) + count
+            self.window_rows += (count - first) * fetched + first * (high - low + 1)
+            self.strip_units += count * units
 
-class Attention:
-    """Sums over the pairs of tiles of one head of one sequence."""
-
-    def __init__(self, length):
-        self.length, self.scores = length, float(length) ** 2
-        self.modes, self.rows, self.strips, self.count = {}, 0, 0.0, 0
-        for n, mode, fetched, units in pairs(length):
-            self.modes[mode] = self.modes.get(mode, 0) + n
-            self.rows += n * fetched
-            self.strips += n * units
-            self.count += n
+    def pair(self, diff, constant, linear, at):
+        """Mode, and products of 16 rows and 8 slots that a warp makes for the strips (on average of four)."""
+        columns, groups = self.columns, self.columns // 16
+        spans = [(diff + 16 * w - (columns - 1), diff + 16 * w + 15) for w in range(4)]
+        spans += [(diff - 16 * g - 15, diff - 16 * g + ROWS - 1) for g in range(groups)]
+        if max(abs(diff - (columns - 1)), abs(diff + ROWS - 1)) <= linear:
+            return "linear", sum((b - a) // 8 + 1 for a, b in spans) / 4
+        if constant:
+            return "constant", groups / 4
+        return "table", sum((at(b) - at(a)) // 8 + 1 for a, b in spans) / 4
 
     def flops(self, products):
-        """`products` [64 x 64 x 64] products a pair, and the strips once."""
-        return 2.0 * ROWS * HEAD * (products * ROWS * self.count + 8 * self.strips)
+        """`products` of a whole pair with HEAD, and the strips; four warps of 16 rows each."""
+        return 4 * 2.0 * 16 * HEAD * (products * self.columns * self.pairs + 8 * self.strip_units)
 
-    def walk_bytes(self, tiles):
-        """Loads of one walk: `tiles` column tiles a pair, and the windows of both relative tables."""
-        return ACT * HEAD * (tiles * ROWS * self.count + 2.0 * self.rows)
+    def moved(self):
+        """Loads of two column tiles a pair, and of the windows of both relative tables."""
+        return ACT * HEAD * (2.0 * self.columns * self.pairs + 2.0 * self.window_rows)
 
-    def forward(self):
-        """(FLOPs, bytes by loads and stores) of the forward kernel."""
-        own = self.length * (2 * HEAD * ACT + 4)  # q, o, lse
-        return self.flops(2), self.walk_bytes(2) + own
 
-    def backward(self):
-        """The same of the backward kernels: delta; rows = queries (S, dP, dQ); rows = keys (S, dP, dV, dK). Each
-        walk adds the sums by relative row, [length, rows] written and read again by its own share of the gradient."""
-        delta = self.length * (2 * HEAD * ACT + 4)
-        own = self.length * (3 * HEAD * ACT + 8) + self.length * (4 * HEAD * ACT)
-        column = 8.0 * ROWS * self.count  # lse and delta of the column tiles, keys stationary
-        sums = 2.0 * self.length * 2 * BUCKETS * ACT * 2
-        share = 2 * 2.0 * self.length * 2 * BUCKETS * HEAD  # dC Kr and dT Qr
-        return (self.flops(3) + self.flops(4) + share,
-                delta + own + column + sums + 2 * self.walk_bytes(2))
+def used_slots(length):
+    """Relative rows that a row meets, on average."""
+    return sum(slot(i) - slot(i - length + 1) + 1 for i in range(0, length, 64)) / len(range(0, length, 64))
+
+
+def attention_forward(length):
+    """(FLOPs, bytes of loads and stores) of one head of one sequence."""
+    walk = Walk(length, FORWARD_COLUMNS)
+    return walk.flops(2), walk.moved() + length * (2 * HEAD * ACT + 4)  # q, o, lse
+
+
+def attention_backward(length):
+    """The same: delta; queries as rows (scores, dP, dQ); keys as rows (scores, dP, dV, dK). Either side makes its sums
+    by relative row: zeroed, written where used, read for the share of dQ or dK, read by the product of dKr or dQr."""
+    walk = Walk(length, BACKWARD_COLUMNS)
+    used, rows = used_slots(length), 2 * BUCKETS
+    relative = 2.0 * length * 2 * HEAD  # a product of one side's sums, a slot
+    flops = walk.flops(3) + walk.flops(4) + 2 * relative * used + 2 * relative * rows
+    moved = length * (2 * HEAD * ACT + 4) + 2 * walk.moved()
+    moved += length * (3 * HEAD * ACT + 8 + 4 * HEAD * ACT)  # q, dO, dQ; k, v, dK, dV
+    moved += 16.0 * walk.columns * walk.pairs  # lse, delta and the row key of a column
+    moved += 2 * length * ACT * (2 * rows + 2 * used) + 2 * length * HEAD * ACT
+    return flops, moved
 
 
 def triton_bytes(length, direction):
@@ -138,7 +142,7 @@ def triton_bytes(length, direction):
     inside = n * min(n, columns)
     keys = scores * (gather + (2 * d * ACT + 8) / 32) + n * 4 * d * ACT
     queries = scores * (gather + 2 * d * ACT / 16) + n * (3 * d * ACT + 8)
-    band = 2 * ACT * inside  # a gradient a score within the band
+    band = 2 * ACT * (inside + n * columns)  # a gradient a score within the band, zeroed before
     fold = 2 * 2 * (n * columns * ACT) + 4 * n * d * ACT  # each band read by two products
     return keys + queries + band + fold + n * (2 * d * ACT + 4)
 
@@ -166,9 +170,8 @@ def layer(t, h, length):
     """Forward and backward of one layer on t tokens: model/encoder.c and encoder_bwd.c."""
     i, heads, seqs, r = 4 * h, h // HEAD, t / length, 2 * BUCKETS
     row = float(t * h * ACT)  # one [T, H] of activations
-    att = Attention(length)
     f, b = "forward", "backward"
-    fwd, bwd = (tuple(x * seqs * heads for x in part()) for part in (att.forward, att.backward))
+    fwd, bwd = (tuple(x * seqs * heads for x in part(length)) for part in (attention_forward, attention_backward))
     sums = float(t) * heads * r * ACT  # dC or dT
     out = [product(f, "Q, K, V projection", t, 3 * h, h, bias=True),
            product(f, "relative rows: projection", r, 2 * h, h, bias=True),
@@ -187,8 +190,7 @@ def layer(t, h, length):
            product(b, "feed-forward up: dX", t, h, i, accumulate=True),
            product(b, "output projection: dW", h, h, t, MASTER, True),
            product(b, "output projection: dX", t, h, h),
-           Kernel(b, "attention gradient", bwd[0], 9 * row + 8 * t * heads + 2 * 3 * sums, b, 5, bwd[1]),
-           Kernel(b, "relative rows: dKr, dQr", 2 * 2.0 * t * r * h, 2 * (sums + row), "gemm", 4),
+           Kernel(b, "attention gradient", bwd[0], 9 * row + 8 * t * heads + 2 * 4 * sums, b, 8, bwd[1]),
            product(b, "Q, K, V projection: dW", 3 * h, h, t, MASTER, True),
            product(b, "relative rows: dW, dX", 2 * h, h, r, MASTER, True, times=2),
            product(b, "Q, K, V projection: dX", t, h, 3 * h, accumulate=True),
@@ -269,7 +271,7 @@ def predict_attention(name, length, tokens=BATCH, card="H100 SXM"):
     """Seconds of attention forward and backward of one layer."""
     h = MODELS[name][1]
     at = {k.name: k.seconds(CARDS[card])[0] for k in layer(max(tokens, length), h, length)}
-    return at["attention"], at["attention gradient"] + at["relative rows: dKr, dQr"]
+    return at["attention"], at["attention gradient"]
 
 
 # ---------------------------------------------------------------- tables
@@ -322,10 +324,11 @@ def traffic_table():
     out = ["| length | pairs constant / linear / table | forward: ours | Triton | ratio | backward: ours | Triton | ratio | both |",
            "|---|---|---|---|---|---|---|---|---|"]
     for length in (512, 1024, 2048, 8192, 48000):
-        a = Attention(length)
-        ours = a.forward()[1] / a.scores, a.backward()[1] / a.scores
-        theirs = triton_bytes(length, "forward") / a.scores, triton_bytes(length, "backward") / a.scores
-        modes = " / ".join(f"{100 * a.modes.get(m, 0) / a.count:.0f} %" for m in ("constant", "linear", "table"))
+        scores = float(length) ** 2
+        walk = Walk(length, FORWARD_COLUMNS)
+        ours = attention_forward(length)[1] / scores, attention_backward(length)[1] / scores
+        theirs = triton_bytes(length, "forward") / scores, triton_bytes(length, "backward") / scores
+        modes = " / ".join(f"{100 * walk.modes.get(m, 0) / walk.pairs:.0f} %" for m in ("constant", "linear", "table"))
         out.append(f"| {length:,} | {modes} | {ours[0]:.1f} | {theirs[0]:.1f} | {ours[0] / theirs[0]:.2f} | "
                    f"{ours[1]:.1f} | {theirs[1]:.1f} | {ours[1] / theirs[1]:.2f} | {sum(ours) / sum(theirs):.2f} |")
     return out
