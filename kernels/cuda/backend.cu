@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+constexpr size_t STAGING = (size_t)4 << 20;
+
 int sec_cuda_status(cudaError_t rc, const char *what)
 {
     if (rc == cudaSuccess)
@@ -18,6 +20,9 @@ void *sec_cuda_scratch(struct sec_backend *b, enum sec_cuda_slot slot, size_t by
     struct sec_cuda *s = sec_cuda_of(b);
     if (bytes <= s->scratch_bytes[slot] && s->scratch[slot])
         return s->scratch[slot];
+    if (sec_cuda_not_recorded(s, "a buffer grows"))
+        return NULL;
+    s->generation++;
     cudaFree(s->scratch[slot]); /* waits for what uses it */
     s->scratch[slot] = NULL;
     s->scratch_bytes[slot] = 0;
@@ -27,9 +32,11 @@ void *sec_cuda_scratch(struct sec_backend *b, enum sec_cuda_slot slot, size_t by
     return s->scratch[slot];
 }
 
-static int cuda_alloc(struct sec_backend *, size_t bytes, void **out)
+static int cuda_alloc(struct sec_backend *b, size_t bytes, void **out)
 {
     *out = NULL;
+    if (sec_cuda_not_recorded(sec_cuda_of(b), "memory asked for"))
+        return SEC_EDEVICE;
     cudaError_t rc = cudaMalloc(out, bytes ? bytes : 1);
     if (rc != cudaErrorMemoryAllocation)
         return sec_cuda_status(rc, "cudaMalloc");
@@ -48,19 +55,40 @@ static void cuda_free(struct sec_backend *, void *p)
     cudaFree(p);
 }
 
+static cudaError_t wait_for_stream(struct sec_cuda *s)
+{
+    cudaError_t rc = cudaStreamSynchronize(s->stream);
+    s->staging_used = 0;
+    return rc;
+}
+
+/* The caller's memory is free at once. What fits goes through pinned memory, so that the copy waits
+ * its turn on the stream and not here. */
 static int cuda_upload(struct sec_backend *b, void *dst, const void *host, size_t bytes)
 {
-    return sec_cuda_status(
-        cudaMemcpyAsync(dst, host, bytes, cudaMemcpyHostToDevice, sec_cuda_of(b)->stream),
-        "upload");
+    struct sec_cuda *s = sec_cuda_of(b);
+    cudaError_t rc = cudaSuccess;
+    if (sec_cuda_not_recorded(s, "an upload"))
+        return SEC_EDEVICE;
+    if (bytes <= STAGING && s->staging_used + bytes > STAGING)
+        rc = wait_for_stream(s);
+    if (bytes <= STAGING) {
+        host = memcpy(s->staging + s->staging_used, host, bytes);
+        s->staging_used += (bytes + 255) & ~(size_t)255;
+    }
+    if (rc == cudaSuccess)
+        rc = cudaMemcpyAsync(dst, host, bytes, cudaMemcpyHostToDevice, s->stream);
+    return sec_cuda_status(rc, "upload");
 }
 
 static int cuda_download(struct sec_backend *b, void *host, const void *src, size_t bytes)
 {
-    cudaStream_t stream = sec_cuda_of(b)->stream;
-    cudaError_t rc = cudaMemcpyAsync(host, src, bytes, cudaMemcpyDeviceToHost, stream);
+    struct sec_cuda *s = sec_cuda_of(b);
+    if (sec_cuda_not_recorded(s, "a download"))
+        return SEC_EDEVICE;
+    cudaError_t rc = cudaMemcpyAsync(host, src, bytes, cudaMemcpyDeviceToHost, s->stream);
     if (rc == cudaSuccess)
-        rc = cudaStreamSynchronize(stream);
+        rc = wait_for_stream(s);
     return sec_cuda_status(rc, "download");
 }
 
@@ -77,7 +105,9 @@ static int cuda_zero(struct sec_backend *b, void *dst, size_t bytes)
 
 static int cuda_sync(struct sec_backend *b)
 {
-    return sec_cuda_status(cudaStreamSynchronize(sec_cuda_of(b)->stream), "synchronize");
+    if (sec_cuda_not_recorded(sec_cuda_of(b), "a synchronization"))
+        return SEC_EDEVICE;
+    return sec_cuda_status(wait_for_stream(sec_cuda_of(b)), "synchronize");
 }
 
 static void cuda_destroy(struct sec_backend *b)
@@ -88,12 +118,14 @@ static void cuda_destroy(struct sec_backend *b)
     if (s) {
         if (s->stream)
             cudaStreamSynchronize(s->stream);
+        sec_cuda_graph_free(s);
         sec_cuda_sequences_free(s);
         sec_cuda_gemm_free(s);
         for (int i = 0; i < SCRATCH_SLOTS; i++)
             cudaFree(s->scratch[i]);
         cudaFree(s->workspace);
         cudaFreeHost(s->pinned);
+        cudaFreeHost(s->staging);
         if (s->blas)
             cublasLtDestroy(s->blas);
         if (s->stream)
@@ -141,6 +173,8 @@ static int open_state(struct sec_cuda *s)
     cudaError_t rc = cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking);
     if (rc == cudaSuccess)
         rc = cudaMallocHost((void **)&s->pinned, sizeof *s->pinned);
+    if (rc == cudaSuccess)
+        rc = cudaMallocHost((void **)&s->staging, STAGING);
     s->workspace_bytes = (size_t)32 << 20;
     if (rc == cudaSuccess)
         rc = cudaMalloc(&s->workspace, s->workspace_bytes);
@@ -162,6 +196,8 @@ static void fill_operations(struct sec_backend *b)
     b->zero = cuda_zero;
     b->sync = cuda_sync;
     b->set_sequences = sec_cuda_set_sequences;
+    b->record_begin = sec_cuda_record_begin;
+    b->record_end = sec_cuda_record_end;
     b->cast = sec_cuda_cast;
     b->gemm = sec_cuda_gemm;
     b->embed = sec_cuda_embed;

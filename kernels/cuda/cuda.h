@@ -60,6 +60,8 @@ struct sec_cuda {
     void *workspace; /* of cuBLASLt */
     size_t workspace_bytes;
     double *pinned; /* one result for the host */
+    char *staging;  /* pinned; uploads under way from its first staging_used bytes */
+    size_t staging_used;
     void *scratch[SCRATCH_SLOTS];
     size_t scratch_bytes[SCRATCH_SLOTS];
     struct sec_cuda_sequences sequences;
@@ -81,6 +83,9 @@ void *sec_cuda_scratch(struct sec_backend *b, enum sec_cuda_slot slot, size_t by
 void sec_cuda_gemm_free(struct sec_cuda *s);
 void sec_cuda_sequences_free(struct sec_cuda *s);
 void sec_cuda_graph_free(struct sec_cuda *s);
+/* 0, or SEC_EDEVICE while a pass is recorded, which is then given up: what touches the host or
+ * moves buffers asks first. */
+int sec_cuda_not_recorded(struct sec_cuda *s, const char *what);
 
 /* Makes the tables of these sequences unless they are the ones in place. */
 int sec_cuda_set_sequences(struct sec_backend *b, const int32_t *cu_seqlens, int32_t n_seqs,

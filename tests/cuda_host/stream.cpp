@@ -448,7 +448,8 @@ cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *out)
         t->graph_ops = t->joined = 0;
     }
     if (rc == cudaSuccess && g->invalid)
-        rc = cudaErrorStreamCaptureUnsupported;
+        rc = fail(cudaErrorStreamCaptureInvalidated,
+                  "cudaStreamEndCapture: a call that cannot be captured came in between");
     if (rc == cudaSuccess)
         *out = g;
     else

@@ -175,7 +175,7 @@ static void test_capture(void **)
     assert_cuda(cudaStreamBeginCapture(one, cudaStreamCaptureModeGlobal));
     assert_int_equal(cudaStreamSynchronize(one), cudaErrorStreamCaptureUnsupported);
     assert_int_equal(cudaMalloc(&p, 100), cudaErrorStreamCaptureUnsupported);
-    assert_int_equal(cudaStreamEndCapture(one, &g), cudaErrorStreamCaptureUnsupported);
+    assert_int_equal(cudaStreamEndCapture(one, &g), cudaErrorStreamCaptureInvalidated);
     assert_cuda(cudaStreamBeginCapture(one, cudaStreamCaptureModeGlobal));
     assert_cuda(cudaEventRecord(e, one));
     assert_cuda(cudaStreamWaitEvent(two, e, 0));
