@@ -5,7 +5,10 @@
 #include "base/rng.h"
 #include "model/model.h"
 
-enum { FIX_TOKENS = 64, FIX_SEQS = 8 };
+#ifndef FIX_TOKENS
+#define FIX_TOKENS 64
+#endif
+#define FIX_SEQS 8
 
 struct fix_batch {
     struct sec_batch b;
