@@ -190,7 +190,7 @@ def layer(t, h, length):
            product(b, "feed-forward up: dX", t, h, i, accumulate=True),
            product(b, "output projection: dW", h, h, t, MASTER, True),
            product(b, "output projection: dX", t, h, h),
-           Kernel(b, "attention gradient", bwd[0], 9 * row + 8 * t * heads + 2 * 4 * sums, b, 8, bwd[1]),
+           Kernel(b, "attention gradient", bwd[0], 10 * row + 8 * t * heads + 2 * 4 * sums, b, 6, bwd[1]),
            product(b, "Q, K, V projection: dW", 3 * h, h, t, MASTER, True),
            product(b, "relative rows: dW, dX", 2 * h, h, r, MASTER, True, times=2),
            product(b, "Q, K, V projection: dX", t, h, 3 * h, accumulate=True),
