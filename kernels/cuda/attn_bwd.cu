@@ -15,9 +15,10 @@ template <int D_, int SIGN_> struct Bwd {
     static constexpr int D = D_, SIGN = SIGN_, BN = 32;
     /* Whether fragments of X and Z stay in registers; else they are read again at each step. */
     static constexpr bool KEEP = D <= 64;
+    static constexpr int BLOCKS = D == 128 ? 1 : D == 64 && SIGN < 0 ? 2 : 3; /* a multiprocessor */
     static constexpr int OWN = KEEP ? 8 : ATTN_ROWS * D;
     AttnStrips<D, BN, SIGN> strips;
-    alignas(128) bf16 y[2][BN * D], w[2][BN * D], x[OWN], z[OWN];
+    alignas(128) bf16 y[2][BN * D], w[2][BN * D], x[OWN], z[ATTN_ROWS * D];
     /* Of the columns when they are queries; lse in base 2. */
     alignas(16) float lse[2][BN], delta[2][BN];
     uint64_t key[2][BN];
@@ -103,8 +104,27 @@ static __device__ __forceinline__ void store_query(B &s, int stage, const BwdQue
     }
 }
 
+/* The results of a block. Where they go is worked out anew: registers are short within the loop. */
 template <int D, int SIGN>
-__global__ void __launch_bounds__(ATTN_THREADS, D <= 64 ? 2 : 1) attn_bwd(Attn<bf16> a)
+static __device__ __forceinline__ void finish(const Attn<bf16> &a, Bwd<D, SIGN> &s,
+                                              const BwdRuns &runs, float dx[D / 8][4],
+                                              const float dz[D / 8][4])
+{
+    const sec_cuda_tile tile = a.tiles[blockIdx.x];
+    const BwdOperands o = bwd_operands<SIGN>(a, tile.start, blockIdx.y);
+    const int64_t at = (int64_t)tile.row * a.ld_d;
+    const int rows = tile.len - tile.row;
+    if (SIGN < 0)
+        store_rows<D>(o.dz + at, a.ld_d, dz, rows);
+    int ends[2] = {attn_slot(a.rel, SIGN * (1 - rows), tile.len),
+                   attn_slot(a.rel, SIGN * (tile.row + ATTN_ROWS - 1), tile.len)};
+    add_relative<D>(dx, runs, o.rx, a.ld_rel, min(ends[0], ends[1]), max(ends[0], ends[1]),
+                    s.strips.rx, (int)(s.strips.ry - s.strips.rx));
+    store_rows<D>(o.dx + at, a.ld_d, dx, rows);
+}
+
+template <int D, int SIGN>
+__global__ void __launch_bounds__(ATTN_THREADS, Bwd<D, SIGN>::BLOCKS) attn_bwd(Attn<bf16> a)
 {
     using B = Bwd<D, SIGN>;
     constexpr int BN = B::BN;
@@ -118,14 +138,13 @@ __global__ void __launch_bounds__(ATTN_THREADS, D <= 64 ? 2 : 1) attn_bwd(Attn<b
     sec_cuda_drop drop = a.drop;
     drop.site += (uint32_t)head << 16;
 
-    uint32_t x[D / 16][4], z[D / 16][4];
+    uint32_t x[D / 16][4];
     if (B::KEEP) {
         load_fragments<D>(x, o.x, a.ld, row, len);
-        load_fragments<D>(z, o.z, o.ld_z, row, len);
     } else {
         load_tile<D, ATTN_ROWS>(s->x, o.x, a.ld, row, len);
-        load_tile<D, ATTN_ROWS>(s->z, o.z, o.ld_z, row, len);
     }
+    load_tile<D, ATTN_ROWS>(s->z, o.z, o.ld_z, row, len);
     BwdQuery own[2] = {}, column = {};
     uint64_t draw_key = 0;
     if (SIGN > 0) {
@@ -158,11 +177,10 @@ __global__ void __launch_bounds__(ATTN_THREADS, D <= 64 ? 2 : 1) attn_bwd(Attn<b
         strips(s->strips, pair, a.rel, len, x, s->y[stage], row_score);
         if (B::KEEP) {
             mma_xyt<D, BN>(da, x, s->y[stage]);
-            mma_xyt<D, BN>(dp, z, s->w[stage]);
         } else {
             mma_tiles<D, BN>(da, s->x, 16 * warp, s->y[stage]);
-            mma_tiles<D, BN>(dp, s->z, 16 * warp, s->w[stage]);
         }
+        mma_tiles<D, BN>(dp, s->z, 16 * warp, s->w[stage]);
         __syncthreads();
         AttnPair next = pair;
         if (!last) {
@@ -181,13 +199,7 @@ __global__ void __launch_bounds__(ATTN_THREADS, D <= 64 ? 2 : 1) attn_bwd(Attn<b
         pair = next;
     }
 
-    if (SIGN < 0)
-        store_rows<D>(o.dz + (int64_t)row * a.ld_d, a.ld_d, dz, len - row);
-    int ends[2] = {attn_slot(a.rel, SIGN * (row - len + 1), len),
-                   attn_slot(a.rel, SIGN * (row + ATTN_ROWS - 1), len)};
-    add_relative<D>(dx, runs, o.rx, a.ld_rel, min(ends[0], ends[1]), max(ends[0], ends[1]),
-                    s->strips.rx, (int)(s->strips.ry - s->strips.rx));
-    store_rows<D>(o.dx + (int64_t)row * a.ld_d, a.ld_d, dx, len - row);
+    finish<D, SIGN>(a, *s, runs, dx, dz);
 }
 
 template <int D, int SIGN>

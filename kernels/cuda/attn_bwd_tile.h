@@ -136,6 +136,18 @@ static __device__ __forceinline__ float run_sum(float x, uint32_t heads)
     return x;
 }
 
+/* The slot of a row and a column of a pair, neither CONSTANT. zero is that of delta = 0. */
+template <class S>
+static __device__ __forceinline__ int pair_slot(const S &s, const AttnPair &p, const uint16_t *rel,
+                                                int zero, int len, int row, int col)
+{
+    if (p.mode == ATTN_LINEAR)
+        return S::SIGN * (p.diff + row - col) + zero;
+    if (p.mode == ATTN_TABLE)
+        return s.table[row - col + S::BN - 1];
+    return attn_slot(rel, S::SIGN * (p.diff + row - col), len);
+}
+
 /* Any other pair, a row after the other: lane i has column i. dA goes through shared memory, where
  * the warp's rows of strip_x are no longer needed. */
 template <class S>
@@ -155,32 +167,35 @@ static __device__ __forceinline__ void sum_rows(S &s, BwdRuns &r, const float da
             store_vec(rows + (g + 8 * h) * STRIDE + 8 * n + 2 * t,
                       Vec<float, 2>{{da[n][2 * h], da[n][2 * h + 1]}});
     __syncwarp();
-    int linear = S::SIGN * (p.diff + 16 * warp - lane) + rel[0];
-    const uint16_t *table = s.table + 16 * warp - lane + S::BN - 1;
+    int zero = rel[0];
+    /* Bit i: the last run of row i goes on after the tile. */
+    uint32_t goes_on =
+        warp_ballot(next == pair_slot(s, p, rel, zero, len, 16 * warp + lane % 16, S::BN - 1));
+    if (p.mode == ATTN_LINEAR && !goes_on && !warp_any(r.carry[0] != 0 || r.carry[1] != 0)) {
+#pragma unroll 4
+        for (int i = 0; i < 16; i++)
+            write_sum(r, i, S::SIGN * (p.diff + 16 * warp + i - lane) + zero,
+                      rows[i * STRIDE + lane]);
+        return;
+    }
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         float carry = quad_sum(r.carry[h]);
 #pragma unroll 2
         for (int i = 8 * h; i < 8 * h + 8; i++) {
-            float x = rows[i * STRIDE + lane], before = warp_from(carry, i % 8 * 4);
-            x += lane == 0 ? before : 0.0f;
-            int slot = linear + S::SIGN * i;
-            uint32_t heads = FULL_WARP;
-            if (p.mode != ATTN_LINEAR) {
-                slot = p.mode == ATTN_TABLE
-                           ? table[i]
-                           : attn_slot(rel, S::SIGN * (p.diff + 16 * warp + i - lane), len);
-                int left = warp_up(slot, 1);
-                heads = warp_ballot(lane == 0 || left != slot);
-                x = run_sum(x, heads);
-            }
+            float before = warp_from(carry, i % 8 * 4);
+            float x = rows[i * STRIDE + lane] + (lane == 0 ? before : 0.0f);
+            int slot = pair_slot(s, p, rel, zero, len, 16 * warp + i, lane);
+            int left = warp_up(slot, 1);
+            uint32_t heads = warp_ballot(lane == 0 || left != slot);
+            x = run_sum(x, heads);
             int last = WARP - 1 - __clz((int)heads); /* head of the last run */
-            bool goes_on = warp_from(next, i) == warp_from(slot, last);
+            bool open = goes_on >> i & 1;
             float rest = warp_from(x, last);
-            if ((heads >> lane & 1) && !(goes_on && lane == last))
+            if ((heads >> lane & 1) && !(open && lane == last))
                 write_sum(r, i, slot, x);
             if (g == i % 8)
-                r.carry[h] = goes_on && t == 0 ? rest : 0.0f;
+                r.carry[h] = open && t == 0 ? rest : 0.0f;
         }
     }
 }
@@ -217,8 +232,8 @@ static __device__ __forceinline__ void add_sums(float acc[D / 8][4], const BwdRu
     mma_py<D, 16>(acc, c, tile);
 }
 
-/* acc += those sums times RX: slots low .. high. `rings` has
- * room for two tiles of ATTN_ROWS rows, the second at rings + half. */
+/* acc += those sums times RX: slots low .. high. `rings` has room for two tiles of ATTN_ROWS rows,
+ * the second at rings + half. */
 template <int D>
 static __device__ __forceinline__ void add_relative(float acc[D / 8][4], const BwdRuns &r,
                                                     const bf16 *rx, int64_t ld_rel, int low,
