@@ -8,8 +8,9 @@
  * values of delta. Its origin differs from one 16 to the next. How a score finds its slot depends
  * on the pair: CONSTANT  one slot for all: a number a row, kept in registers, and a number a column
  *   LINEAR    slot = delta + rel[0] for the whole pair: its place in a strip is a subtraction
- *   TABLE     a narrow window: rel of the pair's deltas is looked up in shared memory
- *   GATHERED  a wide one: the rows are fetched by delta, one for each, and used as in LINEAR
+ *   TABLE     anything else: rel of the pair's deltas is looked up in shared memory
+ *   GATHERED  where slots grow so much faster than deltas that there would be no room: rows are
+ *             fetched by delta, one for each, and used as in LINEAR
  * The relative rows in use lie in a ring, row r at r % RING: when the window moves, only the rows
  * that are new are fetched. A strip may run past the window, over older rows: nobody reads those
  * columns.
@@ -62,9 +63,9 @@ struct AttnRowScore {
 
 /* Rows of D bf16 without padding; 16-byte chunks change places by row, so that the 8 rows of a
  * ldmatrix lie in different banks. */
-template <int D> static __device__ __forceinline__ int tile_at(int row, int chunk)
+template <int D> static __device__ __forceinline__ unsigned tile_at(unsigned row, unsigned chunk)
 {
-    int turn = D == 32 ? row / 2 % 4 : row % 8;
+    unsigned turn = D == 32 ? row / 2 % 4 : row % 8;
     return row * D + (chunk ^ turn) * 8;
 }
 
@@ -75,11 +76,11 @@ static __device__ __forceinline__ void load_tile(bf16 *tile, const bf16 *from, i
                                                  int first, int len)
 {
 #pragma unroll
-    for (int i = threadIdx.x; i < ROWS * D / 8; i += ATTN_THREADS) {
-        int row = i / (D / 8), chunk = i % (D / 8);
-        bool in = first + row < len;
-        cp_async16_zfill(tile + tile_at<D>(row, chunk),
-                         from + (in ? first + row : 0) * ld + chunk * 8, in);
+    for (unsigned i = threadIdx.x; i < ROWS * D / 8; i += ATTN_THREADS) {
+        unsigned row = i / (D / 8), chunk = i % (D / 8);
+        int at = first + (int)row;
+        cp_async16_zfill(tile + tile_at<D>(row, chunk), from + (at < len ? at : 0) * ld + chunk * 8,
+                         at < len);
     }
 }
 
@@ -170,6 +171,22 @@ template <class S> static __device__ __forceinline__ int attn_first(int diff)
     return S::SIGN > 0 ? diff - (S::BN - 1) : -diff - (ATTN_ROWS - 1);
 }
 
+/* Whether window and strips of a pair whose deltas start at `from` have room for their slots: where
+ * slots grow no faster than deltas they always have. */
+template <class S>
+static __device__ __forceinline__ bool attn_fits(const uint16_t *rel, int from, int len)
+{
+    auto width = [&](int at, int deltas) {
+        return attn_slot(rel, at + deltas - 1, len) - attn_slot(rel, at, len) + 1;
+    };
+    bool fits = width(from, S::DELTAS) <= S::RING;
+    for (int i = 0; i < ATTN_WARPS; i++)
+        fits &= width(from + 16 * i, 16 + S::BN - 1) <= 16 + S::BN;
+    for (int i = 0; i < S::GROUPS; i++)
+        fits &= width(from + 16 * i, 16 + ATTN_ROWS - 1) <= 16 + ATTN_ROWS;
+    return fits;
+}
+
 /* The pair of the tiles that start at rows x0 and columns y0 of a sequence of len rows. */
 template <class S>
 static __device__ __forceinline__ AttnPair attn_pair(const uint16_t *rel, int linear, int x0,
@@ -179,7 +196,7 @@ static __device__ __forceinline__ AttnPair attn_pair(const uint16_t *rel, int li
     if (max(-from, to) <= linear)
         return {diff, from + rel[0], to + rel[0], ATTN_LINEAR};
     int low = attn_slot(rel, from, len), high = attn_slot(rel, to, len);
-    if (high - low >= 16 + S::BN) /* more than strip_x is sure to hold */
+    if (high - low >= 16 + S::BN && !attn_fits<S>(rel, from, len))
         return {diff, 0, S::DELTAS - 1, ATTN_GATHERED};
     return {diff, low, high, low == high ? ATTN_CONSTANT : ATTN_TABLE};
 }
@@ -191,7 +208,7 @@ static __device__ __forceinline__ void load_window(S &s, const AttnPair &p, cons
                                                    const uint16_t *rel, int len, const bf16 *rx,
                                                    const bf16 *ry, int64_t ld)
 {
-    constexpr int CHUNKS = S::D / 8;
+    constexpr unsigned CHUNKS = S::D / 8;
     int low = p.low, high = p.high;
     bool by_delta = p.mode == ATTN_GATHERED;
     if (before && !by_delta && before->mode != ATTN_GATHERED) {
@@ -200,10 +217,11 @@ static __device__ __forceinline__ void load_window(S &s, const AttnPair &p, cons
         else if (before->low <= high && high <= before->high)
             high = before->low - 1;
     }
-    for (int i = threadIdx.x; i < (high - low + 1) * CHUNKS; i += ATTN_THREADS) {
-        int slot = low + i / CHUNKS, chunk = i % CHUNKS;
-        int row = by_delta ? attn_slot(rel, attn_first<S>(p.diff) + slot, len) : slot;
-        int to = tile_at<S::D>(slot % S::RING, chunk);
+    unsigned chunks = (unsigned)max(0, high - low + 1) * CHUNKS;
+    for (unsigned i = threadIdx.x; i < chunks; i += ATTN_THREADS) {
+        unsigned slot = (unsigned)low + i / CHUNKS, chunk = i % CHUNKS;
+        int row = by_delta ? attn_slot(rel, attn_first<S>(p.diff) + (int)slot, len) : (int)slot;
+        unsigned to = tile_at<S::D>(slot % S::RING, chunk);
         int64_t at = row * ld + chunk * 8;
         cp_async16(s.rx + to, rx + at);
         cp_async16(s.ry + to, ry + at);
@@ -255,7 +273,7 @@ static __device__ __forceinline__ void constant_scores(S &s, const AttnPair &p,
     int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     if (row.slot != p.low) {
         float acc[4] = {};
-        mma_rows<S::D>(acc, x, s.rx, p.low % S::RING);
+        mma_rows<S::D>(acc, x, s.rx, (unsigned)p.low % S::RING);
         row.slot = p.low;
         row.x[0] = acc[0];
         row.x[1] = acc[2];
@@ -265,7 +283,7 @@ static __device__ __forceinline__ void constant_scores(S &s, const AttnPair &p,
     uint32_t f[S::D / 16][4];
     float acc[4] = {};
     tile_fragments<S::D>(f, y, 16 * warp);
-    mma_rows<S::D>(acc, f, s.ry, p.low % S::RING);
+    mma_rows<S::D>(acc, f, s.ry, (unsigned)p.low % S::RING);
     if (lane % 4 == 0) {
         s.y[16 * warp + lane / 4] = acc[0];
         s.y[16 * warp + lane / 4 + 8] = acc[2];
