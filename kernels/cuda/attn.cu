@@ -20,6 +20,13 @@ template <class T> static bool aligned16(const struct sec_attn *a)
     return bits % 16 == 0;
 }
 
+template <class T> static bool use_flash(const struct sec_attn *a)
+{
+    const char *asked = getenv("SECENC_CUDA_ATTN");
+    bool size = a->head_dim == 32 || a->head_dim == 64 || a->head_dim == 128;
+    return size && aligned16<T>(a) && !(asked && !strcmp(asked, "naive"));
+}
+
 template <class T> static Attn<T> device_form(struct sec_cuda *s, const struct sec_attn *a)
 {
     const struct sec_cuda_sequences *q = &s->sequences;
@@ -48,7 +55,25 @@ template <class T> static Attn<T> device_form(struct sec_cuda *s, const struct s
     p.dv = (T *)a->dv;
     p.ld_do = a->ld_do;
     p.ld_d = a->ld_d;
+    p.drop = sec_cuda_drop_of(&a->dropout);
     return p;
+}
+
+static cudaError_t flash_forward(const Attn<float> &a, int tile_blocks, cudaStream_t stream)
+{
+    return attn_fwd_f32(a, tile_blocks, stream);
+}
+static cudaError_t flash_forward(const Attn<bf16> &a, int tile_blocks, cudaStream_t stream)
+{
+    return attn_fwd_bf16(a, tile_blocks, stream);
+}
+static cudaError_t flash_backward(const Attn<float> &a, int tile_blocks, cudaStream_t stream)
+{
+    return attn_bwd_f32(a, tile_blocks, stream);
+}
+static cudaError_t flash_backward(const Attn<bf16> &a, int tile_blocks, cudaStream_t stream)
+{
+    return attn_bwd_bf16(a, tile_blocks, stream);
 }
 
 int sec_cuda_attn(struct sec_backend *b, const struct sec_attn *a)
@@ -62,9 +87,53 @@ int sec_cuda_attn(struct sec_backend *b, const struct sec_attn *a)
         using T = decltype(t);
         struct sec_cuda *s = sec_cuda_of(b);
         Attn<T> p = device_form<T>(s, a);
-        p.drop = sec_cuda_drop_of(&a->dropout);
-        return attn_fwd_naive(p, s->sequences.tile_blocks, s->stream);
+        int blocks = s->sequences.tile_blocks;
+        return use_flash<T>(a) ? flash_forward(p, blocks, s->stream)
+                               : attn_fwd_naive(p, blocks, s->stream);
     });
+}
+
+/* dKr = dC^T Q and dQr = dT^T K of every head. */
+static int relative_products(struct sec_backend *b, const struct sec_attn *a, const void *dc,
+                             const void *dt)
+{
+    const struct sec_cuda_batches heads = {a->heads, (int64_t)a->n_tokens * a->rel_rows,
+                                           a->head_dim, a->head_dim};
+    struct sec_gemm g = {};
+    g.m = a->rel_rows;
+    g.n = a->head_dim;
+    g.k = a->n_tokens;
+    g.trans_a = true;
+    g.ab_type = g.c_type = a->act;
+    g.lda = a->rel_rows;
+    g.ldb = a->ld;
+    g.ldc = a->ld_drel;
+    g.a = dc;
+    g.b = a->q;
+    g.c = a->dkr;
+    int rc = sec_cuda_gemm_batched(b, &g, &heads);
+    g.a = dt;
+    g.b = a->k;
+    g.c = a->dqr;
+    return rc ? rc : sec_cuda_gemm_batched(b, &g, &heads);
+}
+
+/* The kernels of the backward. `scratch`: delta, then dc and dt at `sums`. */
+template <class T>
+static cudaError_t backward(struct sec_cuda *s, const struct sec_attn *a, char *scratch, char *sums,
+                            size_t sums_bytes, bool flash)
+{
+    int blocks = s->sequences.tile_blocks;
+    Attn<T> p = device_form<T>(s, a);
+    p.delta = (float *)scratch;
+    if (a->n_tokens)
+        CUDA_RETURN(attn_delta(p, s->stream));
+    if (!flash)
+        return attn_bwd_naive(p, (T *)a->dqr, (T *)a->dkr, a->ld_drel, blocks, s->stream);
+    p.dc = (T *)sums;
+    p.dt = (T *)(sums + sums_bytes);
+    CUDA_RETURN(cudaMemsetAsync(sums, 0, 2 * sums_bytes, s->stream));
+    return flash_backward(p, blocks, s->stream);
 }
 
 int sec_cuda_attn_bwd(struct sec_backend *b, const struct sec_attn *a)
@@ -72,19 +141,17 @@ int sec_cuda_attn_bwd(struct sec_backend *b, const struct sec_attn *a)
     int rc = sec_cuda_set_sequences(b, a->cu_seqlens, a->n_seqs, a->rel_idx, a->rel_span);
     if (rc)
         return rc;
-    size_t stats = (size_t)a->heads * (size_t)a->n_tokens;
-    float *delta = (float *)sec_cuda_scratch(b, SCRATCH_ATTN, stats * sizeof *delta);
-    if (!delta)
+    size_t rows = (size_t)a->heads * (size_t)a->n_tokens;
+    size_t delta_bytes = (rows * sizeof(float) + 255) & ~(size_t)255;
+    size_t sums_bytes = (rows * (size_t)a->rel_rows * sec_dtype_size(a->act) + 255) & ~(size_t)255;
+    bool flash = a->n_tokens && (a->act == SEC_F32 ? use_flash<float>(a) : use_flash<bf16>(a));
+    char *scratch =
+        (char *)sec_cuda_scratch(b, SCRATCH_ATTN, delta_bytes + (flash ? 2 * sums_bytes : 0));
+    if (!scratch)
         return SEC_EDEVICE;
-    return sec_cuda_by_type(a->act, "attn_bwd", [&](auto t) {
-        using T = decltype(t);
-        struct sec_cuda *s = sec_cuda_of(b);
-        Attn<T> p = device_form<T>(s, a);
-        p.drop = sec_cuda_drop_of(&a->dropout);
-        p.delta = delta;
-        if (a->n_tokens)
-            CUDA_RETURN(attn_delta(p, s->stream));
-        return attn_bwd_naive(p, (T *)a->dqr, (T *)a->dkr, a->ld_drel, s->sequences.tile_blocks,
-                              s->stream);
+    char *sums = scratch + delta_bytes;
+    rc = sec_cuda_by_type(a->act, "attn_bwd", [&](auto t) {
+        return backward<decltype(t)>(sec_cuda_of(b), a, scratch, sums, sums_bytes, flash);
     });
+    return rc || !flash ? rc : relative_products(b, a, sums, sums + sums_bytes);
 }

@@ -43,6 +43,16 @@ template <class T> struct Attn {
     T *dc, *dt;
 };
 
+/* What multiplies P[i,j] where the query's row has this key: 0 or 1/(1-p). d.site is the head's. */
+static __device__ __forceinline__ float attn_keep(const sec_cuda_drop &d, uint64_t row_key, int j)
+{
+    float four[4];
+    if (!d.row_key)
+        return 1;
+    sec_cuda_drop4(d, row_key, (uint32_t)j >> 2, four);
+    return (j & 2) ? (j & 1 ? four[3] : four[2]) : (j & 1 ? four[1] : four[0]);
+}
+
 /* The kernels by file. The launch covers seq.tile_blocks x heads blocks. dQ and dK leave backward
  * complete: with the shares dC Kr and dT Qr. */
 cudaError_t attn_fwd_bf16(const Attn<bf16> &a, int tile_blocks, cudaStream_t stream);

@@ -59,16 +59,11 @@ template <class T> struct Head {
         }
         return a.scale * sum;
     }
-    /* 0 or 1/(1-p). */
     __device__ float keep(int64_t i, int64_t j) const
     {
-        float four[4];
-        if (!a.drop.row_key)
-            return 1;
         sec_cuda_drop d = a.drop;
         d.site += (uint32_t)h << 16;
-        sec_cuda_drop4(d, d.row_key[start + i], (uint32_t)j >> 2, four);
-        return (j & 2) ? (j & 1 ? four[3] : four[2]) : (j & 1 ? four[1] : four[0]);
+        return attn_keep(d, d.row_key ? d.row_key[start + i] : 0, (int)j);
     }
     /* dropout(P)[i,j] and the gradient of the sum of the three terms. */
     __device__ void gradient(int64_t i, int64_t j, float *p_kept, float *d_sum) const
