@@ -14,7 +14,7 @@
 enum { SEC_INFER_SEQ_LEN = 512, SEC_INFER_BATCH_TOKENS = 8192 };
 
 struct sec_infer_options {
-    const char *backend;   /* "auto", "cpu", "ref" */
+    const char *backend;   /* "auto", "cuda", "cpu", "ref" */
     enum sec_dtype act;    /* SEC_F32 or SEC_BF16 */
     unsigned heads;        /* SEC_HEAD_* that the tool needs */
     int64_t seq_len;       /* longest sequence; 0 = 512, or what the model takes if that is less */

@@ -11,7 +11,7 @@
 struct opts {
     int pool, format, precision;
     bool center, normalize;
-    char *output, *backend;
+    char *output, *device;
     int64_t seq_len, batch_tokens;
 };
 
@@ -30,8 +30,7 @@ static const struct sec_opt options[] = {
      "longest window in tokens; 0 = 512, or what the model takes if that is less"},
     {"batch-tokens", 0, SEC_T_INT, false, offsetof(struct opts, batch_tokens), "8192", 3, 16777216,
      NULL, "N", "tokens at once; changes memory and speed, no result"},
-    {"backend", 0, SEC_T_STRING, false, offsetof(struct opts, backend), "auto", 0, 0, NULL,
-     "auto|cpu|ref", "where the arithmetic runs"},
+    SEC_OPT_DEVICE(struct opts, "auto"),
     {"precision", 0, SEC_T_ENUM, false, offsetof(struct opts, precision), "fp32", 0, 0, "fp32|bf16",
      NULL, "type of activations"},
     {0}};
@@ -69,7 +68,7 @@ static int run(const void *values, char **args, int n)
     struct sec_vectors *out = NULL;
     if (n < 1 || n > 2)
         return sec_fail(SEC_EUSAGE, "usage: secenc embed MODEL [IN] (IN: one text a line)");
-    struct sec_infer_options io = {.backend = o->backend,
+    struct sec_infer_options io = {.backend = o->device,
                                    .act = o->precision ? SEC_BF16 : SEC_F32,
                                    .seq_len = o->seq_len,
                                    .batch_tokens = o->batch_tokens};

@@ -11,7 +11,7 @@
 
 struct opts {
     int suite, precision;
-    char *data, *split, *json, *report, *dump, *backend;
+    char *data, *split, *json, *report, *dump, *device;
     int64_t seeds, seq_len, batch_tokens, docs;
     bool whole_field;
 };
@@ -39,8 +39,7 @@ static const struct sec_opt options[] = {
      "write tables and charts as one HTML page"},
     {"dump", 0, SEC_T_STRING, false, offsetof(struct opts, dump), NULL, 0, 0, NULL, "FILE",
      "write masked positions, labels, losses and ranks of every sequence as JSON lines"},
-    {"backend", 0, SEC_T_STRING, false, offsetof(struct opts, backend), "auto", 0, 0, NULL,
-     "auto|cpu|ref", "where the arithmetic runs"},
+    SEC_OPT_DEVICE(struct opts, "auto"),
     {"precision", 0, SEC_T_ENUM, false, offsetof(struct opts, precision), "fp32", 0, 0, "fp32|bf16",
      NULL, "type of activations"},
     {0}};
@@ -75,7 +74,7 @@ static int run(const void *values, char **args, int n)
                                              .batch_tokens = o->batch_tokens,
                                              .docs = (uint64_t)o->docs,
                                              .whole_field = o->whole_field,
-                                             .backend = o->backend,
+                                             .backend = o->device,
                                              .act = o->precision ? SEC_BF16 : SEC_F32,
                                              .dump = o->dump};
     double start = sec_now();

@@ -11,7 +11,7 @@
 
 struct opts {
     int64_t top_k, seq_len;
-    char *backend;
+    char *device;
     int precision;
     bool json;
 };
@@ -23,8 +23,7 @@ static const struct sec_opt options[] = {
      "one JSON object a text"},
     {"seq-len", 0, SEC_T_INT, false, offsetof(struct opts, seq_len), "0", 0, 65535, NULL, "N",
      "longest text in tokens; 0 = 512, or what the model takes if that is less"},
-    {"backend", 0, SEC_T_STRING, false, offsetof(struct opts, backend), "auto", 0, 0, NULL,
-     "auto|cpu|ref", "where the arithmetic runs"},
+    SEC_OPT_DEVICE(struct opts, "auto"),
     {"precision", 0, SEC_T_ENUM, false, offsetof(struct opts, precision), "fp32", 0, 0, "fp32|bf16",
      NULL, "type of activations"},
     {0}};
@@ -123,7 +122,7 @@ static int run(const void *values, char **args, int n)
     struct sec_infer m;
     if (n != 2)
         return sec_fail(SEC_EUSAGE, "usage: secenc fill-mask MODEL \"text [MASK]\" (- = stdin)");
-    struct sec_infer_options io = {.backend = o->backend,
+    struct sec_infer_options io = {.backend = o->device,
                                    .act = o->precision ? SEC_BF16 : SEC_F32,
                                    .heads = SEC_HEAD_MLM,
                                    .seq_len = o->seq_len,

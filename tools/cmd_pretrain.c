@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct opts {
-    char *config, *data, *run, *resume;
+    char *config, *data, *run, *resume, *device;
     struct sec_list set;
     bool dry_run, json;
 };
@@ -23,6 +23,7 @@ static const struct sec_opt opts[] = {
      "run directory: configuration, metrics, checkpoints, report"},
     {"set", 0, SEC_T_STRING, true, offsetof(struct opts, set), NULL, 0, 0, NULL, "KEY=VALUE",
      "override one key of the configuration"},
+    SEC_OPT_DEVICE(struct opts, NULL),
     {"resume", 0, SEC_T_STRING, false, offsetof(struct opts, resume), "auto", 0, 0, NULL,
      "auto|none|DIR", "auto: newest whole checkpoint of the run if there is one; or a checkpoint"},
     {"dry-run", 'n', SEC_T_BOOL, false, offsetof(struct opts, dry_run), NULL, 0, 0, NULL, NULL,
@@ -31,7 +32,7 @@ static const struct sec_opt opts[] = {
      "with --dry-run: machine-readable"},
     {0}};
 
-/* SECENC_TRAIN_STEPS=... for train.steps: between the file and --set. */
+/* SECENC_TRAIN_STEPS=... for train.steps: between the file and --device, --set. */
 static int apply_environment(struct sec_train_config *c)
 {
     char name[128];
@@ -54,6 +55,8 @@ static int configure(const struct opts *o, struct sec_train_config *c)
     if (o->config[0])
         SEC_TRY(sec_config_load(sec_train_schema, c, o->config));
     SEC_TRY(apply_environment(c));
+    if (o->device[0])
+        SEC_TRY(sec_config_set(sec_train_schema, c, "train.device", o->device, "--device"));
     for (size_t i = 0; i < o->set.n; i++)
         SEC_TRY(sec_config_set_pair(sec_train_schema, c, o->set.v[i]));
 fail:

@@ -8,8 +8,8 @@
 const struct sec_key sec_train_schema[] = {
     SEC_MODEL_KEYS(C, model),
 
-    {"train.backend", SEC_T_STRING, AT(backend), "auto", 0, 0, NULL,
-     "where the arithmetic runs: auto, cpu, ref"},
+    {"train.device", SEC_T_STRING, AT(backend), "auto", 0, 0, NULL,
+     "where the arithmetic runs: auto (the GPU if there is one), cuda, cpu; ref for tests"},
     {"train.precision", SEC_T_ENUM, AT(precision), "bf16", 0, 0, "bf16|fp32",
      "type of activations; master weights and sums are fp32 in both"},
     {"train.seed", SEC_T_INT, AT(seed), "1", 0, 9e15, NULL,

@@ -14,7 +14,7 @@ enum sec_on_error { SEC_ON_ERROR_ABORT, SEC_ON_ERROR_SUBSTITUTE };
 struct sec_train_config {
     struct sec_model_config model;
 
-    char *backend; /* auto, cpu, ref */
+    char *backend; /* auto, cuda, cpu, ref */
     int precision; /* enum sec_precision */
     int64_t seed;
     int64_t steps;

@@ -281,7 +281,7 @@ int sec_pretrain(const struct sec_train_config *c, const struct sec_pretrain_arg
     SEC_TRY(sec_trainer_start(&t)); /* a refused resume changes nothing of the run */
     SEC_TRY(sec_rundir_describe(&t.dir, c, a->data_dir, t.be->name));
     SEC_TRY(sec_tokenizer_save(t.tok, t.dir.tokenizer));
-    sec_info("%s parameters, %s backend (%s), %s, %lld tokens a micro-batch x %lld",
+    sec_info("%s parameters, device %s (%s), %s, %lld tokens a micro-batch x %lld",
              sec_human_count((double)t.model->params.n_trainable, n), t.be->name, t.be->detail,
              c->precision == SEC_PRECISION_BF16 ? "bf16" : "fp32", (long long)c->batch_tokens,
              (long long)c->accumulation);

@@ -167,7 +167,7 @@ def data(c):
 def pretrain(c, name, backend, precision, steps, *more):
     run = os.path.join(c.tmp, name)
     settings = ["model.vocab_size=1024", "data.seq_len=96", "data.batch_tokens=384", "eval.docs=1", "log.every=1",
-                f"train.steps={steps}", f"train.backend={backend}", f"train.precision={precision}", *more]
+                f"train.steps={steps}", f"train.device={backend}", f"train.precision={precision}", *more]
     c.run([c.secenc, "pretrain", "--config", "configs/nano.yaml", "--data", data(c), "--run", run, "--quiet",
            *(x for s in settings for x in ("--set", s))])
     with open(os.path.join(run, "metrics.jsonl")) as f:
