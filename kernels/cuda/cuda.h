@@ -23,7 +23,6 @@ enum sec_cuda_slot {
     SCRATCH_COLUMNS,  /* convolution: neighbouring rows side by side */
     SCRATCH_GRADIENT, /* convolution: their gradient, fp32 */
     SCRATCH_ATTN,     /* attention backward: delta, then the sums by relative row of both sides */
-    SCRATCH_ATTN_REL, /* attention backward: gradients of the relative rows before rounding */
     SCRATCH_SLOTS
 };
 

@@ -50,6 +50,7 @@ static const struct op_case cases[] = {
     {.op = &op_attn, .dim = {201, 2, 64, 512}, .p = 0.3f, .seqs = {1, 200}},
     {.op = &op_attn, .dim = {127, 1, 128, 8}, .seqs = {127}},
     {.op = &op_attn, .dim = {130, 2, 64, 32}, .flags = F_INFERENCE, .seqs = {65, 65}},
+    {.op = &op_attn, .dim = {190, 1, 48, 40}, .p = 0.1f, .seqs = {150, 40}},
     {.op = &op_conv, .dim = {1, 1, 1}, .seqs = {1}},
     {.op = &op_conv, .dim = {75, 33, 3}, .seqs = {1, 2, 7, 65}},
     {.op = &op_conv, .dim = {64, 64, 5}, .seqs = {63, 1}},
