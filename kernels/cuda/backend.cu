@@ -188,6 +188,7 @@ static int open_state(struct sec_cuda *s)
 
 static void fill_operations(struct sec_backend *b)
 {
+    b->peak_flops = sec_cuda_peak_flops;
     b->alloc = cuda_alloc;
     b->free = cuda_free;
     b->upload = cuda_upload;

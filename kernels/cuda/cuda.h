@@ -103,6 +103,8 @@ struct sec_cuda_batches {
 int sec_cuda_gemm_batched(struct sec_backend *b, const struct sec_gemm *g,
                           const struct sec_cuda_batches *batches);
 
+double sec_cuda_peak_flops(struct sec_backend *b, enum sec_dtype t);
+
 /* The operations of ops.h by file. */
 int sec_cuda_gemm(struct sec_backend *b, const struct sec_gemm *g);
 int sec_cuda_cast(struct sec_backend *b, void *dst, enum sec_dtype to, const void *src,

@@ -9,7 +9,7 @@ extern "C" {
 #include <string.h>
 
 /* nvcc names the architectures it compiles for: 800,900. */
-static void architectures(char *out, size_t size)
+static void architectures(char *out, [[maybe_unused]] size_t size)
 {
     out[0] = 0;
 #ifdef __CUDA_ARCH_LIST__
