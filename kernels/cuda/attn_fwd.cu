@@ -2,7 +2,11 @@
  * head, walking over tiles of keys with an online softmax in base 2. Scores are never stored.
  *
  * Order of a step, between its three barriers: K and the relative window of this step have been
- * fetched during the softmax of the one before, V is fetched during the scores. */
+ * fetched during the softmax of the one before, V is fetched during the scores.
+ *
+ * Global reads a score at D = 64: 4 bytes of K and V (a tile of each for 64 x 64 scores) where
+ * pairs are CONSTANT; 4 more while the window moves by 64 rows a step near the diagonal, less where
+ * slots are coarser than distances. */
 #include "kernels/cuda/attn_tile.h"
 
 namespace
@@ -17,6 +21,23 @@ template <int D> struct Shape {
         Strips pos;
     };
 };
+
+/* load_tile with the same number of copies for every thread known: no test of each, which takes
+ * registers that this kernel has. */
+template <int D, int BN>
+__device__ __forceinline__ void load_columns(bf16 *tile, const bf16 *from, int64_t ld, int first,
+                                             int len)
+{
+    constexpr unsigned CHUNKS = D / 8;
+    static_assert(BN * CHUNKS % ATTN_THREADS == 0, "as many copies for every thread");
+#pragma unroll
+    for (unsigned i = 0; i < BN * CHUNKS; i += ATTN_THREADS) {
+        unsigned row = (i + threadIdx.x) / CHUNKS, chunk = (i + threadIdx.x) % CHUNKS;
+        int at = first + (int)row;
+        cp_async16_zfill(tile + tile_at<D>(row, chunk), from + (at < len ? at : 0) * ld + chunk * 8,
+                         at < len);
+    }
+}
 
 /* Maximum (of the scores, unscaled), sum of exponentials of a lane's columns, by its two rows. */
 struct Softmax {
@@ -103,7 +124,7 @@ template <int D> __global__ void __launch_bounds__(ATTN_THREADS, 2) attn_fwd_ker
     const bf16 *k = a.k + at, *v = a.v + at, *kr = a.kr + head * D, *qr = a.qr + head * D;
 
     AttnPair pair = attn_pair<Strips>(a.rel, a.linear, tile.row, 0, len);
-    load_tile<D, BN>(s->k, k, a.ld, 0, len);
+    load_columns<D, BN>(s->k, k, a.ld, 0, len);
     load_window(s->pos, pair, nullptr, a.rel, len, kr, qr, a.ld_rel);
     cp_async_commit();
     uint32_t q[D / 16][4];
@@ -121,14 +142,14 @@ template <int D> __global__ void __launch_bounds__(ATTN_THREADS, 2) attn_fwd_ker
         AttnPair next = attn_pair<Strips>(a.rel, a.linear, tile.row, y0 + BN, len);
         cp_async_wait<0>();
         __syncthreads();
-        load_tile<D, BN>(s->v, v, a.ld, y0, len);
+        load_columns<D, BN>(s->v, v, a.ld, y0, len);
         cp_async_commit();
         strips(s->pos, pair, a.rel, len, q, s->k, row);
         float p[BN / 8][4] = {};
         mma_xyt<D, BN>(p, q, s->k);
         __syncthreads();
         if (y0 + BN < len) {
-            load_tile<D, BN>(s->k, k, a.ld, y0 + BN, len);
+            load_columns<D, BN>(s->k, k, a.ld, y0 + BN, len);
             load_window(s->pos, next, &pair, a.rel, len, kr, qr, a.ld_rel);
         }
         cp_async_commit(); /* of the last step: nothing, but the count stays */

@@ -33,9 +33,11 @@ enum AttnMode { ATTN_CONSTANT, ATTN_LINEAR, ATTN_TABLE, ATTN_GATHERED };
 
 /* Shared memory of the position scores of D columns a head, BN columns a tile, SIGN as in attn.h.
  *
- * Strides. Lanes (g, t) of a warp read strip_x at g (STRIDE_X + SIGN) - 2 SIGN t as pairs, and
- * strip_y at 2t (STRIDE_Y - SIGN) + SIGN g: no bank conflict when LINEAR. Their stores,
- * g STRIDE + 2t, take two turns; no stride is without conflict both ways. */
+ * Strides. LINEAR, lanes (g, t) of a warp read strip_x at g (STRIDE_X + SIGN) - 2 SIGN t as pairs,
+ * and strip_y at 2t (STRIDE_Y - SIGN) + SIGN g: no bank conflict. Their stores, g STRIDE + 2t, take
+ * two turns; no stride is without conflict both ways. A warp's 16 x 64 scores take 32 + 80 turns of
+ * shared memory for either strip; an even stride of 88 takes 64 + 40, and is worse where TABLE
+ * pairs look up slots that lie close together. */
 template <int D_, int BN_, int SIGN_> struct AttnStrips {
     static constexpr int D = D_, BN = BN_, SIGN = SIGN_;
     static constexpr int RING = ATTN_ROWS + BN, DELTAS = ATTN_ROWS + BN - 1, GROUPS = BN / 16;
