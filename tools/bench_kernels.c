@@ -62,10 +62,6 @@ static const struct gemm_shape device_shapes[] = {
     {768, 3072, 32768, true},   {560, 29952, 768, false},   {29952, 768, 560, true},
     {32768, 3072, 1024, false}, {32768, 4096, 1024, false}, {32768, 1024, 4096, false},
     {4096, 1024, 32768, true}};
-/* What a device is measured by. */
-static const struct gemm_shape peak_shape[] = {{4096, 4096, 4096, false},
-                                               {8192, 8192, 8192, false}};
-
 struct gemm_run {
     struct sec_backend *be;
     struct sec_gemm g;
@@ -117,16 +113,9 @@ fail:
     return rc;
 }
 
-/* FLOP/s of this type: the backend's own measure, or a large product, which becomes a row. */
-static int peak_of(struct sec_bench *b, struct sec_backend *be, enum sec_dtype type, double *out)
+static double peak_of(struct sec_backend *be, enum sec_dtype type)
 {
-    *out = be->peak_flops ? be->peak_flops(be, type) : 0;
-    if (be->host || *out > 0)
-        return 0;
-    int rc = one_gemm(b, be, &peak_shape[type == SEC_BF16], type, 0);
-    if (!rc)
-        *out = b->row[b->n_rows - 1].value * 1e9;
-    return rc;
+    return be->peak_flops ? be->peak_flops(be, type) : 0;
 }
 
 struct copy_run {
@@ -168,8 +157,7 @@ int sec_bench_peak(struct sec_bench *b)
         struct sec_bench_row r = {.unit = "GFLOP/s", .runs = 1};
         enum sec_dtype type = t ? SEC_BF16 : SEC_F32;
         snprintf(r.name, sizeof r.name, "peak %s", sec_bench_type(type));
-        SEC_TRY(peak_of(b, be, type, &r.value));
-        r.value = r.best = r.value * 1e-9;
+        r.value = r.best = peak_of(be, type) * 1e-9;
         if (r.value > 0)
             SEC_TRY(sec_bench_add(b, &r));
     }
@@ -190,8 +178,7 @@ int sec_bench_gemm(struct sec_bench *b)
     size_t n = be->host ? sizeof host_shapes / sizeof *host_shapes
                         : sizeof device_shapes / sizeof *device_shapes;
     for (int t = 0; t < 2; t++) {
-        double peak;
-        SEC_TRY(peak_of(b, be, t ? SEC_BF16 : SEC_F32, &peak));
+        double peak = peak_of(be, t ? SEC_BF16 : SEC_F32);
         for (size_t i = 0; i < n && (be->host || t); i++)
             SEC_TRY(one_gemm(b, be, &shape[i], t ? SEC_BF16 : SEC_F32, peak));
     }
