@@ -172,7 +172,7 @@ static __device__ __forceinline__ void sum_rows(S &s, BwdRuns &r, const float da
     uint32_t goes_on =
         warp_ballot(next == pair_slot(s, p, rel, zero, len, 16 * warp + lane % 16, S::BN - 1));
     if (p.mode == ATTN_LINEAR && !goes_on && !warp_any(r.carry[0] != 0 || r.carry[1] != 0)) {
-#pragma unroll 4
+#pragma unroll 1
         for (int i = 0; i < 16; i++)
             write_sum(r, i, S::SIGN * (p.diff + 16 * warp + i - lane) + zero,
                       rows[i * STRIDE + lane]);
@@ -181,7 +181,7 @@ static __device__ __forceinline__ void sum_rows(S &s, BwdRuns &r, const float da
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         float carry = quad_sum(r.carry[h]);
-#pragma unroll 2
+#pragma unroll 1
         for (int i = 8 * h; i < 8 * h + 8; i++) {
             float before = warp_from(carry, i % 8 * 4);
             float x = rows[i * STRIDE + lane] + (lane == 0 ? before : 0.0f);
@@ -249,7 +249,7 @@ static __device__ __forceinline__ void add_relative(float acc[D / 8][4], const B
         cp_async_commit();
         cp_async_wait<1>();
         __syncthreads();
-#pragma unroll 2
+#pragma unroll 1
         for (int k = 0; k < BN; k += 16)
             add_sums<D>(acc, r, from + k, high, rings + (half - other) + k * D);
         __syncthreads();
