@@ -258,6 +258,8 @@ struct sec_backend {
     int (*sumsq)(struct sec_backend *b, const void *x, int64_t n, enum sec_dtype master,
                  double *out);
 
+    /* Bytes of the device's memory, and those free; NULL where the device is the host. */
+    int (*memory)(struct sec_backend *b, uint64_t *left, uint64_t *total);
     void (*destroy)(struct sec_backend *b);
 };
 

@@ -5,9 +5,10 @@
 int sec_model_config_check(const struct sec_model_config *c)
 {
     long long h = c->hidden_size, heads = c->num_attention_heads;
-    if (c->vocab_size < 6 || c->vocab_size > 65536)
+    if (c->vocab_size < 6 || c->vocab_size > 65535)
         return sec_fail(SEC_ECONFIG,
-                        "model.vocab_size is %lld; token ids are 16 bits here, so 6 to 65536 works",
+                        "model.vocab_size is %lld; token ids are 16 bits here, of which the last "
+                        "means no label: 6 to 65535 works",
                         (long long)c->vocab_size);
     if (h < 8 || h % 8 || h > 16384)
         return sec_fail(SEC_ECONFIG,

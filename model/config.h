@@ -20,7 +20,7 @@ struct sec_model_config {
  * between tables, so the list is a macro: S is the enclosing struct, F the member of this type in
  * it. */
 #define SEC_MODEL_KEYS(S, F)                                                                       \
-    {"model.vocab_size",        SEC_T_INT, offsetof(S, F.vocab_size), "29952", 6, 65536, NULL,     \
+    {"model.vocab_size",        SEC_T_INT, offsetof(S, F.vocab_size), "29952", 6, 65535, NULL,     \
      "entries of the tokenizer"},                                                                  \
         {"model.hidden_size",   SEC_T_INT, offsetof(S, F.hidden_size), "768", 8, 16384, NULL,      \
          "width of the encoder"},                                                                  \

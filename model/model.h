@@ -48,6 +48,9 @@ void sec_model_free(struct sec_model *m);
 struct sec_model_memory {
     uint64_t params, grads, activations, scratch;
 };
+/* Options with their defaults filled in. */
+struct sec_model_options sec_model_resolve(const struct sec_model_config *c,
+                                           const struct sec_model_options *o);
 int sec_model_memory(const struct sec_model_config *c, const struct sec_model_options *o,
                      struct sec_model_memory *out);
 /* Model FLOPs of one token's forward at mean sequence length s with `masked` share of head rows

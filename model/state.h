@@ -94,9 +94,6 @@ struct sec_plan {
 /* Lays the arena out from `base` (NULL to measure) into a; a->layer must hold num_hidden_layers. */
 void sec_plan(const struct sec_model_config *c, const struct sec_model_options *o, char *base,
               struct sec_acts *a, struct sec_plan *plan);
-/* Options with their defaults filled in. */
-struct sec_model_options sec_model_resolve(const struct sec_model_config *c,
-                                           const struct sec_model_options *o);
 
 static inline void *sec_at(const void *base, int64_t element, enum sec_dtype t)
 {

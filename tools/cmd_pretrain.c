@@ -11,7 +11,7 @@
 struct opts {
     char *config, *data, *run, *resume, *device;
     struct sec_list set;
-    bool dry_run, json;
+    bool recompute, dry_run, json;
 };
 
 static const struct sec_opt opts[] = {
@@ -26,8 +26,11 @@ static const struct sec_opt opts[] = {
     SEC_OPT_DEVICE(struct opts, NULL),
     {"resume", 0, SEC_T_STRING, false, offsetof(struct opts, resume), "auto", 0, 0, NULL,
      "auto|none|DIR", "auto: newest whole checkpoint of the run if there is one; or a checkpoint"},
+    {"recompute", 0, SEC_T_BOOL, false, offsetof(struct opts, recompute), NULL, 0, 0, NULL, NULL,
+     "less memory for a third more work: the same as --set train.recompute=true"},
     {"dry-run", 'n', SEC_T_BOOL, false, offsetof(struct opts, dry_run), NULL, 0, 0, NULL, NULL,
-     "print parameters, memory, disk, speed and time, and do nothing"},
+     "print parameters, memory, disk, speed and time, and do nothing; without --data the memory of "
+     "every model size as well"},
     {"json", 0, SEC_T_BOOL, false, offsetof(struct opts, json), NULL, 0, 0, NULL, NULL,
      "with --dry-run: machine-readable"},
     {0}};
@@ -74,12 +77,13 @@ static int run(const void *values, char **args, int n)
                       args[0]);
         goto fail;
     }
-    if (!o->data[0] || (!o->run[0] && !o->dry_run)) {
+    if (!o->dry_run && (!o->data[0] || !o->run[0])) {
         rc = sec_fail(SEC_EUSAGE, "pretrain needs --%s DIR: see secenc pretrain --help",
                       o->data[0] ? "run" : "data");
         goto fail;
     }
     SEC_TRY(configure(o, &c));
+    c.recompute |= o->recompute;
     rc = o->dry_run ? sec_pretrain_plan(&c, &a, o->json) : sec_pretrain(&c, &a);
 fail:
     sec_config_free(sec_train_schema, &c);

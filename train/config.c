@@ -33,6 +33,9 @@ const struct sec_key sec_train_schema[] = {
     {"train.clip", SEC_T_FLOAT, AT(clip), "1", 0, 1e9, NULL, "gradient norm to clip at; 0 = never"},
     {"train.accumulation", SEC_T_INT, AT(accumulation), "1", 1, 65536, NULL,
      "micro-batches of one step"},
+    {"train.recompute", SEC_T_BOOL, AT(recompute), "false", 0, 0, NULL,
+     "keep the inputs of layers only and compute the rest again in backward: less memory, a third "
+     "more work, the same bits"},
 
     {"data.seq_len", SEC_T_INT, AT(seq_len), "512", 8, 1048576, NULL,
      "longest training sequence, in tokens with [CLS] and [SEP]"},

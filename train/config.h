@@ -22,6 +22,7 @@ struct sec_train_config {
     int schedule; /* enum sec_schedule */
     double beta1, beta2, adam_eps, weight_decay, clip;
     int64_t accumulation;
+    bool recompute;
 
     int64_t seq_len, batch_tokens;
     double mlm_probability, mask_share, random_share;

@@ -15,8 +15,9 @@ struct sec_pretrain_args {
  * another SEC_E*. A resumed run gives the same weights, bit for bit, as an uninterrupted one. */
 int sec_pretrain(const struct sec_train_config *c, const struct sec_pretrain_args *a);
 
-/* --dry-run: print parameters, memory, disk, speed and time of the plan to stdout; writes nothing.
- */
+/* --dry-run: print parameters, memory by device and what would fit, disk, speed and time of the
+ * plan to stdout; writes nothing. Without a data set (data_dir ""): no speed, but a table by model
+ * and length. */
 int sec_pretrain_plan(const struct sec_train_config *c, const struct sec_pretrain_args *a,
                       bool json);
 

@@ -2,7 +2,10 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "data/tokshard_manifest.h"
+#include "kernels/cuda_memory.h"
+#include "train/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -57,7 +60,33 @@ struct sec_model_options sec_train_model_options(const struct sec_train_config *
         .max_tokens = (int32_t)c->batch_tokens,
         .max_seqs = (int32_t)(c->batch_tokens / 3 + 1), /* [CLS] token [SEP] is the shortest */
         .max_seqlen = (int32_t)c->seq_len,
+        .recompute = c->recompute,
     };
+}
+
+/* Before anything is taken of a device: whether all will be there, and if not what would. What the
+ * open backend has is taken already; a part is left for recorded passes. */
+static int check_device_memory(const struct sec_trainer *t)
+{
+    struct sec_train_memory need;
+    uint64_t left = 0, total = 0;
+    char a[32], b[32], d[32], advice[160];
+    if (!t->be->memory)
+        return 0;
+    int rc = t->be->memory(t->be, &left, &total);
+    if (!rc)
+        rc = sec_train_memory(t->c, true, &need);
+    if (rc)
+        return rc;
+    const uint64_t open = SEC_CUDA_RUNTIME_BYTES + SEC_CUDA_WORKSPACE_BYTES;
+    uint64_t limit = left - left / 64 + open;
+    if (need.total <= limit)
+        return 0;
+    return sec_fail(SEC_EDEVICE,
+                    "data.batch_tokens = %lld takes %s of device memory and %s of %s are free: %s",
+                    (long long)t->c->batch_tokens, sec_human_bytes((double)(need.total - open), a),
+                    sec_human_bytes((double)left, b), sec_human_bytes((double)total, d),
+                    sec_train_what_fits(t->c, true, limit, advice));
 }
 
 int sec_trainer_open_model(struct sec_trainer *t)
@@ -65,6 +94,7 @@ int sec_trainer_open_model(struct sec_trainer *t)
     int rc;
     struct sec_model_options o = sec_train_model_options(t->c);
     SEC_TRY(sec_backend_open(t->c->backend, &t->be));
+    SEC_TRY(check_device_memory(t));
     SEC_TRY(sec_model_create(&t->c->model, t->be, &o, &t->model));
     SEC_TRY(sec_optimizer_create(t->model, &t->opt));
     if (t->be->peak_flops)

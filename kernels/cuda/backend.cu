@@ -1,6 +1,10 @@
 /* Opening the CUDA backend, its memory and copies. */
 #include "kernels/cuda/cuda.h"
 
+extern "C" {
+#include "kernels/cuda_memory.h"
+}
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,6 +114,15 @@ static int cuda_sync(struct sec_backend *b)
     return sec_cuda_status(wait_for_stream(sec_cuda_of(b)), "synchronize");
 }
 
+static int cuda_memory(struct sec_backend *, uint64_t *left, uint64_t *total)
+{
+    size_t l = 0, t = 0;
+    cudaError_t rc = cudaMemGetInfo(&l, &t);
+    *left = l;
+    *total = t;
+    return sec_cuda_status(rc, "cudaMemGetInfo");
+}
+
 static void cuda_destroy(struct sec_backend *b)
 {
     if (!b)
@@ -175,7 +188,7 @@ static int open_state(struct sec_cuda *s)
         rc = cudaMallocHost((void **)&s->pinned, sizeof *s->pinned);
     if (rc == cudaSuccess)
         rc = cudaMallocHost((void **)&s->staging, STAGING);
-    s->workspace_bytes = (size_t)32 << 20;
+    s->workspace_bytes = SEC_CUDA_WORKSPACE_BYTES;
     if (rc == cudaSuccess)
         rc = cudaMalloc(&s->workspace, s->workspace_bytes);
     if (rc != cudaSuccess)
@@ -219,6 +232,7 @@ static void fill_operations(struct sec_backend *b)
     b->xent = sec_cuda_xent;
     b->adamw = sec_cuda_adamw;
     b->sumsq = sec_cuda_sumsq;
+    b->memory = cuda_memory;
     b->destroy = cuda_destroy;
 }
 

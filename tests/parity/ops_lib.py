@@ -37,7 +37,7 @@ BackendStruct = struct(
     "BackendStruct", ("name", ct.c_char_p), ("detail", ct.c_char * 64), ("host", B), ("state", P),
     ("peak_flops alloc free upload download copy zero sync set_sequences record_begin record_end cast gemm "
      "embed embed_bwd add_ln add_ln_bwd dropout gelu gelu_bwd bias_grad add attn attn_bwd conv conv_bwd "
-     "gather_rows scatter_add_rows xent adamw sumsq destroy", P))
+     "gather_rows scatter_add_rows xent adamw sumsq memory destroy", P))
 
 
 def ptr(a):
