@@ -13,9 +13,10 @@ struct sec_command_entry {
 /* --device of the commands that compute; T has a char *device. An empty default leaves it to the
  * configuration. */
 #define SEC_OPT_DEVICE(T, value)                                                                   \
-    {"device", 0,    SEC_T_STRING,     false,                                                      \
-     offsetof(T, device), value, 0, 0, NULL, "auto|cuda|cpu",                                      \
-     "where the arithmetic runs; auto: the GPU if there is one, see secenc doctor"}
+    {                                                                                              \
+        "device", 0, SEC_T_STRING, false, offsetof(T, device), value, 0, 0, NULL, "auto|cuda|cpu", \
+            "where the arithmetic runs; auto: the GPU if there is one, see secenc doctor"          \
+    }
 
 extern const struct sec_command_entry sec_commands[];
 extern const size_t sec_n_commands;
