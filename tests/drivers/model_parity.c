@@ -1,5 +1,5 @@
 /* Runs a Hugging Face folder through a backend and dumps everything that test_model.py compares
- * with PyTorch: model_parity DIR BATCH OUT BACKEND(ref|cpu) ACT(f32|bf16) STEPS.
+ * with PyTorch: model_parity DIR BATCH OUT DEVICE(ref|cpu|cuda) ACT(f32|bf16) STEPS.
  * model_parity relative BUCKETS MAX SPAN prints the table of relative positions instead.
  *
  * BATCH: int32 n_tokens, n_seqs, max_seqlen, n_masked, n_classes; cu_seqlens; ids (u16);
@@ -113,6 +113,7 @@ static int dump_pass(struct run *r)
     char name[128];
     int64_t n = r->in.b.n_tokens * m->config.hidden_size;
     float *hidden = malloc((size_t)n * sizeof *hidden);
+    float *grad = malloc((size_t)m->params.total * sizeof *grad);
     int rc;
     r->keep_logits = true;
     SEC_TRY(pass(r, &loss));
@@ -124,13 +125,15 @@ static int dump_pass(struct run *r)
         SEC_TRY(sec_model_layer_rows(m, l, hidden));
         SEC_TRY(put(r->out, name, hidden, n));
     }
-    for (int i = 0; i < m->params.n; i++) { /* the backends tested here live in host memory */
+    SEC_TRY(m->be->download(m->be, grad, m->grad, (size_t)m->params.total * sizeof *grad));
+    for (int i = 0; i < m->params.n; i++) {
         const struct sec_param *p = &m->params.v[i];
         snprintf(name, sizeof name, "grad.%s", p->name);
-        SEC_TRY(put(r->out, name, (const float *)m->grad + p->offset, p->count));
+        SEC_TRY(put(r->out, name, grad + p->offset, p->count));
     }
 fail:
     free(hidden);
+    free(grad);
     return rc;
 }
 
@@ -160,20 +163,24 @@ static int adamw(struct sec_model *m, float *first, float *second, int64_t step)
 
 static int train(struct run *r, int steps)
 {
+    struct sec_backend *be = r->m->be;
     size_t n = (size_t)r->m->params.total;
-    float *moments = calloc(2 * n, sizeof *moments),
-          *losses = calloc((size_t)steps, sizeof *losses);
-    int rc = 0;
+    void *moments = NULL;
+    float *losses = calloc((size_t)steps, sizeof *losses);
+    int rc;
+    SEC_TRY(be->alloc(be, 2 * n * sizeof(float), &moments));
+    SEC_TRY(be->zero(be, moments, 2 * n * sizeof(float)));
     for (int s = 0; s < steps; s++) {
         double loss;
         SEC_TRY(pass(r, &loss));
         losses[s] = (float)loss;
-        SEC_TRY(adamw(r->m, moments, moments + n, s + 1));
+        SEC_TRY(adamw(r->m, moments, (float *)moments + n, s + 1));
     }
     if (steps)
         rc = put(r->out, "losses", losses, steps);
 fail:
-    free(moments);
+    if (moments)
+        be->free(be, moments);
     free(losses);
     return rc;
 }
