@@ -146,12 +146,14 @@ static double relative_l2(const float *got, const float *want, int64_t n)
 }
 
 /* Notes the error of `got` against `want`; it is shown and counted beyond the bound, or, if that is
- * more, beyond what two roundings of this size, independent of each other, may differ by. */
+ * more, beyond twice what rounding does to `want`. Two roundings of one size, independent of each
+ * other, differ by sqrt(2) of it; attention in bf16 also rounds P and its gradient, which ref keeps
+ * in fp32. */
 static void near_or(const struct shape *s, enum kind k, const char *what, const float *got,
                     const float *want, int64_t n, double rounding)
 {
     int t = s->act == SEC_BF16;
-    double e = relative_l2(got, want, n), most = fmax(bound[t][k], sqrt(2) * rounding);
+    double e = relative_l2(got, want, n), most = fmax(bound[t][k], 2 * rounding);
     if (!(e <= most)) {
         print_message("%s %s, %s: %s: error %.2e, bound %.1e\n", s->name, t ? "bf16" : "f32",
                       kind_name[k], what, e, most);
@@ -161,6 +163,13 @@ static void near_or(const struct shape *s, enum kind k, const char *what, const 
         worst[t][k].error = e;
         snprintf(worst[t][k].where, sizeof worst[t][k].where, "%s %s", s->name, what);
     }
+}
+
+static void check_bad(void)
+{
+    int n = bad;
+    bad = 0;
+    assert_int_equal(n, 0);
 }
 
 static void near(const struct shape *s, enum kind k, const char *what, const float *got,
@@ -400,7 +409,7 @@ static void check_shape(const char *name, struct sec_model_config c)
         check_steps(&s, r, &f.b);
         close_rigs(r, &s);
     }
-    assert_int_equal(bad, 0);
+    check_bad();
 }
 
 static void test_nano(void **state)
@@ -435,7 +444,7 @@ static void test_tiny(void **state)
         check_train(&s, r, &f.b);
         close_rigs(r, &s);
     }
-    assert_int_equal(bad, 0);
+    check_bad();
 }
 
 /* Three steps (the first as it comes, the second recorded, the third replayed), an evaluation and a
@@ -492,7 +501,10 @@ int main(void)
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     for (int t = 0; t < 2; t++)
         for (int k = 0; k < KINDS; k++)
-            print_message("%s %-22s %.1e (bound %.0e)  %s\n", t ? "bf16" : "f32 ", kind_name[k],
-                          worst[t][k].error, bound[t][k], worst[t][k].where);
+            print_message("%s %-22s %.1e (bound %.0e%s)  %s\n", t ? "bf16" : "f32 ", kind_name[k],
+                          worst[t][k].error, bound[t][k],
+                          t && (k == GRAD_MATRIX || k == GRAD_VECTOR) ? " or twice the rounding"
+                                                                      : "",
+                          worst[t][k].where);
     return failed;
 }
