@@ -117,6 +117,11 @@ def read_table(path):
     return lines[0], lines[1:]
 
 
+def release(nvcc):
+    text = subprocess.run([nvcc, "--version"], capture_output=True, text=True, check=True).stdout
+    return re.search(r"release (\d+\.\d+)", text).group(1)
+
+
 def table(used):
     rows = [[k] + [str(v[a][0]) if a in v else "-" for a in ARCHS] + [str(max(x[1] for x in v.values()))]
             for k, v in sorted(used.items())]
@@ -210,9 +215,15 @@ def main():
     if option == "--update":
         with open(BUDGETS, "w", encoding="utf-8") as f:
             f.write("# Registers of a thread by architecture, bytes of static shared memory: the most a kernel may\n"
-                    "# take. Written by budget.py --update.\n")
+                    f"# take. Written by budget.py --update.\n# nvcc {release(nvcc)}\n")
             f.writelines("\t".join(row) + "\n" for row in table(used))
-    problems = check_budgets(used, read_table(BUDGETS)[1])
+    budgets = read_table(BUDGETS)[1]
+    with open(BUDGETS, encoding="utf-8") as f:
+        written = re.search(r"^# nvcc (\S+)", f.read(), re.M).group(1)
+    if release(nvcc) != written:  # another release allots registers in its own way; it still may not spill
+        print(f"nvcc {release(nvcc)}; budgets are of {written}: registers are not compared")
+        budgets = [[r[0]] + ["255"] * len(ARCHS) + [r[-1]] for r in budgets]
+    problems = check_budgets(used, budgets)
     if disassembler:
         problems += check_sass(code, read_table(SASS)[1])
     else:
