@@ -47,8 +47,7 @@ struct sec_cuda_sequences {
     const uint16_t *rel;               /* that of delta = i - j at rel[delta], |delta| < rel_span */
     const struct sec_cuda_tile *tiles; /* longest sequences first; behind them tiles of len 0 */
     int32_t tile_blocks; /* to launch: all tiles, rounded up so that batches share recordings */
-    int32_t
-        linear; /* rel[delta] = delta + rel[0] while |delta| <= linear; changes count as moves */
+    int32_t linear; /* rel[delta] = delta + rel[0] up to this |delta|; a change counts as a move */
     struct sec_cuda_sequences_host *host; /* copies to compare with */
 };
 
