@@ -177,6 +177,12 @@ static __device__ __forceinline__ void sec_cuda_drop4(const sec_cuda_drop &d, ui
         out[i] = word[i] >= d.threshold ? d.scale : 0.0f;
 }
 
+/* The erf form. */
+static __device__ __forceinline__ float sec_cuda_gelu_of(float x)
+{
+    return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f));
+}
+
 /* Up to four neighbouring values as floats, and back; n of them are there. Whole groups move as one
  * vector when the caller knows that every group is aligned. */
 template <class T>

@@ -234,18 +234,16 @@ __global__ void gelu_kernel(const T *aux, int64_t rows, int64_t cols, int64_t ld
     load4(aux + row * ld + col, n, aligned, v);
 #pragma unroll
     for (int i = 0; i < 4; i++)
-        v[i] = 0.5f * v[i] * (1.0f + erff(v[i] * 0.70710678118654752f));
+        v[i] = sec_cuda_gelu_of(v[i]);
     store4(c + row * ld + col, n, aligned, v);
 }
 
 /* The bias in the type of C, which is what cuBLASLt adds. */
 static int typed_bias(struct sec_backend *b, const struct sec_gemm *g, const void **bias)
 {
-    *bias = g->bias;
-    if (g->epilogue == SEC_EPI_NONE || g->c_type == SEC_F32) {
-        *bias = g->epilogue == SEC_EPI_NONE ? NULL : g->bias;
+    *bias = g->epilogue == SEC_EPI_NONE ? NULL : g->bias;
+    if (!*bias || g->c_type == SEC_F32)
         return 0;
-    }
     void *typed = sec_cuda_scratch(b, SCRATCH_BIAS, (size_t)g->n * sec_dtype_size(g->c_type));
     if (!typed)
         return SEC_EDEVICE;

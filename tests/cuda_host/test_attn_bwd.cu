@@ -1,5 +1,6 @@
 /* The bf16 backward of attention against plain loops in double from the same bf16 inputs: dQ, dK,
  * dV and the sums by relative row, for every way a pair of tiles finds its slots. */
+#include "attn_data.h"
 #include "kernels/cuda/attn_bwd.cu"
 #include "testing.h"
 
@@ -13,17 +14,6 @@ struct Case {
     float p;        /* dropout */
     uint32_t first; /* number of the first token: its values and dropout keys depend on it */
 };
-
-static int bucket(int delta, int k, int mp)
-{
-    int mid = k / 2, size = abs(delta) < mp ? abs(delta) : mp - 1;
-    if (size > mid)
-        size = (int)ceilf(logf((float)size / (float)mid) / logf((float)(mp - 1) / (float)mid) *
-                          (float)(mid - 1)) +
-               mid;
-    int slot = (delta < 0 ? -size : size) + k;
-    return slot < 0 ? 0 : slot > 2 * k - 1 ? 2 * k - 1 : slot;
-}
 
 /* Inputs and, in double, what should come out; [tokens, heads * d], or [heads, tokens, 2k]. */
 struct Problem {
@@ -373,23 +363,12 @@ static void test_mistakes(void **)
     assert_true(errors(got, reference(p, second)).worst() > 5e-2);
 }
 
-struct Schedule {
-    Problem p;
-    Result first;
-};
-static void check_schedule(void *arg)
-{
-    Schedule *s = static_cast<Schedule *>(arg);
-    if (!(run(s->p) == s->first))
-        fail_msg("another schedule gives other bits");
-}
 static void test_schedules(void **)
 {
     for (int d : {32, 64, 128}) {
         Problem p({{130, 17}, d, 2, 16, 32, 0.1f, 0});
         reference(p, Mistake());
-        Schedule s = {p, run(p)};
-        cuda_host_each_schedule(check_schedule, &s);
+        same_bits_each_schedule(p, run);
     }
 }
 

@@ -1,5 +1,6 @@
 /* The bf16 forward of attention against plain loops in double from the same bf16 inputs, for every
  * way a pair of tiles finds its slots; and the scores of a tile whose rows are keys. */
+#include "attn_data.h"
 #include "kernels/cuda/attn_fwd.cu"
 #include "testing.h"
 
@@ -12,17 +13,6 @@ struct Case {
     int d, heads, k, mp;
     float p; /* dropout */
 };
-
-static int bucket(int delta, int k, int mp)
-{
-    int mid = k / 2, size = abs(delta) < mp ? abs(delta) : mp - 1;
-    if (size > mid)
-        size = (int)ceilf(logf((float)size / (float)mid) / logf((float)(mp - 1) / (float)mid) *
-                          (float)(mid - 1)) +
-               mid;
-    int slot = (delta < 0 ? -size : size) + k;
-    return slot < 0 ? 0 : slot > 2 * k - 1 ? 2 * k - 1 : slot;
-}
 
 static constexpr uint64_t SEED = 0x123456789ABCDEF;
 static constexpr uint32_t SITE = 5;
@@ -254,22 +244,11 @@ static void test_nan(void **)
         }
 }
 
-struct Schedule {
-    Problem p;
-    Result first;
-};
-static void check_schedule(void *arg)
-{
-    Schedule *s = static_cast<Schedule *>(arg);
-    if (!(run(s->p) == s->first))
-        fail_msg("another schedule gives other bits");
-}
 static void test_schedules(void **)
 {
     for (int d : {32, 64, 128}) {
         Problem p({{200, 17}, d, 2, 16, 32, 0.1f});
-        Schedule s = {p, run(p)};
-        cuda_host_each_schedule(check_schedule, &s);
+        same_bits_each_schedule(p, run);
     }
 }
 
